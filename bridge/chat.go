@@ -1,0 +1,96 @@
+package bridge
+
+import "time"
+
+// Author says who a message is by.
+type Author string
+
+// The authors of messages.
+const (
+	AuthorUser   Author = "user"
+	AuthorAgent  Author = "agent"
+	AuthorBot    Author = "bot"
+	AuthorSystem Author = "system"
+)
+
+// Status is the delivery state of a user's message. Messages of others have
+// StatusSent.
+type Status string
+
+// The states of a message: queued (safe here, not yet in Zammad), sent (in
+// Zammad), seen (an agent has answered after it), failed (set aside; FailCode
+// says why, and the user may send again).
+const (
+	StatusQueued Status = "queued"
+	StatusSent   Status = "sent"
+	StatusSeen   Status = "seen"
+	StatusFailed Status = "failed"
+)
+
+// TicketState is what the heart knows of a ticket's state.
+type TicketState string
+
+// The ticket states that make a difference. Pending tickets count as open.
+const (
+	TicketNone   TicketState = ""       // no ticket yet
+	TicketOpen   TicketState = "open"   // takes messages
+	TicketClosed TicketState = "closed" // takes a message together with a reopening
+	TicketMerged TicketState = "merged" // its successor takes messages
+)
+
+// Chat is one conversation of a device in a region.
+type Chat struct {
+	ID       ChatID
+	Region   RegionID
+	Device   DeviceHash
+	Alias    string // random name of the device in tickets: 16 characters, says nothing about the device
+	Language string // language of the last message
+	Consent  *bool  // evaluation consent; nil: never asked
+
+	Desk        DeskID
+	Ticket      TicketID // 0: not opened yet
+	Customer    CustomerID
+	TicketState TicketState
+
+	CreatedAt     time.Time
+	LastMessageAt time.Time
+}
+
+// Message is one utterance as devices see it.
+type Message struct {
+	ID        MessageID
+	Seq       Seq // of its last change
+	Chat      ChatID
+	UUID      MessageUUID
+	Author    Author
+	Name      string // display name of an agent; empty for others
+	HTML      string // sanitised, always HTML
+	Text      string // plain
+	Automatic bool   // written by a machine (a trigger, a bot)
+	Status    Status
+	FailCode  string // why it failed, stable code
+	ClientKey string // the device's own idempotency key
+	CreatedAt time.Time
+	Retracted bool // taken back by the agents: content is empty
+}
+
+// Change tells that a device's history in a region has reached Seq. It carries
+// nothing else: who wants to know more reads the store.
+type Change struct {
+	Region RegionID
+	Device DeviceHash
+	Seq    Seq
+}
+
+// Publisher is told of changes after they are committed. Publish must not
+// block; a lost notice costs latency, never a message.
+type Publisher interface {
+	Publish(changes ...Change)
+}
+
+// History is what a device may read.
+type History struct {
+	Chat     Chat // the current chat
+	Seq      Seq  // the device's sequence; every change up to it is in Messages
+	Messages []Message
+}

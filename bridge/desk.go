@@ -1,0 +1,159 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Desk is what the heart asks of a region's helpdesk. Every call makes as few
+// calls to the helpdesk as its comment says: the helpdesk is the slowest part
+// of every installation (contract 00, "what a Zammad costs").
+//
+// All errors are or wrap a *DeskError.
+type Desk interface {
+	// Open makes customer, ticket and first article: one call.
+	Open(ctx context.Context, r *Region, o Opening) (Posted, error)
+	// Post adds a message to a ticket: one call. Where p.Reopen is set, the
+	// ticket's state changes in the same call.
+	Post(ctx context.Context, r *Region, p Post) (Posted, error)
+	// Find settles doubt: it says whether an article with this message id
+	// exists in any ticket that the token sees. Not finding it proves nothing
+	// while the write may still be running (contract 00.3).
+	Find(ctx context.Context, r *Region, uuid MessageUUID) (p Posted, found bool, err error)
+	// Relabel lets title, tag and consent attribute of a ticket follow the chat.
+	Relabel(ctx context.Context, r *Region, l Label) error
+	// Ticket reads one ticket; where it is merged, Successor is the ticket
+	// that took it in, with chains followed.
+	Ticket(ctx context.Context, r *Region, id TicketID) (Ticket, error)
+	// Articles reads all articles of a ticket, in order: one call.
+	Articles(ctx context.Context, r *Region, id TicketID) ([]Article, error)
+	// Article reads one article: one call.
+	Article(ctx context.Context, r *Region, id ArticleID) (Article, error)
+	// Changed lists the tickets that changed at or after since, oldest first:
+	// one search, and one more for each further page.
+	Changed(ctx context.Context, r *Region, since time.Time) ([]Ticket, error)
+	// ReadDelivery translates the body of a webhook: no call. The error is
+	// ErrWebhookBody for anything that is not a delivery.
+	ReadDelivery(body []byte) (Ticket, error)
+	// Reopens says whether a message may reopen this closed ticket, by the
+	// rule of the ticket's group: one call.
+	Reopens(ctx context.Context, r *Region, id TicketID) (bool, error)
+	// TicketURL is the address at which agents see the ticket.
+	TicketURL(r *Region, id TicketID) string
+}
+
+// Opening asks for a new ticket.
+type Opening struct {
+	UUID     MessageUUID
+	Text     string // plain; the desk escapes it
+	Alias    string
+	Language string
+	Consent  *bool
+}
+
+// Post asks for a message in a known ticket.
+type Post struct {
+	UUID     MessageUUID
+	Text     string
+	Ticket   TicketID
+	Customer CustomerID
+	Reopen   bool
+}
+
+// Label is what title, tag and attributes of a ticket are made from.
+type Label struct {
+	Ticket   TicketID
+	Alias    string
+	Language string
+	Previous string // language whose tag is taken off; empty: none
+	Consent  *bool
+}
+
+// Posted is what is known after a message is in the desk.
+type Posted struct {
+	Ticket   Ticket
+	Customer CustomerID
+	Article  ArticleID // 0 where the answer did not tell which of its unknown articles it is
+}
+
+// Ticket is a ticket as one answer or one delivery of the desk shows it.
+type Ticket struct {
+	ID        TicketID
+	State     TicketState
+	Successor TicketID    // of a merged ticket; 0 if not known
+	Articles  []ArticleID // ids of all articles, internal ones too, in no order
+	Included  []Article   // articles whose content came along
+	ChangedAt time.Time   // the desk's own clock; moves with every change, also of an article's visibility
+}
+
+// Article is an article of a ticket in the heart's words.
+type Article struct {
+	ID        ArticleID
+	Ticket    TicketID
+	Header    string // message_id
+	Public    bool   // may be shown to the device: not internal, and not the desk's own note about a merge
+	FromUser  bool   // the customer wrote it
+	Automatic bool   // a machine wrote it
+	Name      string // the author's display name
+	HTML      string // sanitised
+	Text      string // plain twin
+	CreatedAt time.Time
+}
+
+// DeskErrorKind says what a failed call to the desk means for the work.
+type DeskErrorKind string
+
+// What can be wrong with a call to the desk.
+const (
+	// DeskUnavailable: nothing was carried out; try again later.
+	DeskUnavailable DeskErrorKind = "unavailable"
+	// DeskAmbiguous: the write may have been carried out, or may still be running.
+	DeskAmbiguous DeskErrorKind = "ambiguous"
+	// DeskDenied: the token, tokens in general, or the whole desk (maintenance)
+	// is refused: all calls of the region wait.
+	DeskDenied DeskErrorKind = "denied"
+	// DeskHidden: this ticket only is out of the token's sight: its lane waits.
+	DeskHidden DeskErrorKind = "hidden"
+	// DeskGone: the ticket or article does not exist any more.
+	DeskGone DeskErrorKind = "gone"
+	// DeskRefused: the desk gave a reason; trying the same again is useless.
+	DeskRefused DeskErrorKind = "refused"
+	// DeskMasked: refused or failed without a readable reason; it may be a
+	// deadlock, so it is tried again a few times (contract 0.3, 0.4).
+	DeskMasked DeskErrorKind = "masked"
+)
+
+// DeskError is the error of every call to the desk.
+type DeskError struct {
+	Kind    DeskErrorKind
+	Reason  string // the desk's own words, without message text
+	ErrorID string // under which the desk's administrator finds the reason of a masked error
+	Err     error
+}
+
+// Error gives kind and reason.
+func (e *DeskError) Error() string {
+	s := "desk " + string(e.Kind)
+	if e.Reason != "" {
+		s += ": " + e.Reason
+	}
+	if e.Err != nil && e.Reason == "" {
+		s = fmt.Sprintf("%s: %v", s, e.Err)
+	}
+	return s
+}
+
+// Unwrap gives the cause.
+func (e *DeskError) Unwrap() error { return e.Err }
+
+// KindOf gives the kind of a desk call's error; an error that is none of the
+// desk's counts as ambiguous, since nothing is known about it.
+func KindOf(err error) DeskErrorKind {
+	var d *DeskError
+	if errors.As(err, &d) {
+		return d.Kind
+	}
+	return DeskAmbiguous
+}

@@ -1,0 +1,72 @@
+package bridge
+
+import (
+	"errors"
+	"net/http"
+)
+
+// Error is one value of the catalogue that clients see. Sentence is for people
+// and may be reworded; Code is stable; Retryable tells a device whether the
+// same request may succeed later without a change.
+type Error struct {
+	Status    int    // HTTP status (RFC 9110) that the doors answer with; the heart never looks at it
+	Code      string // stable, snake case
+	Sentence  string
+	Retryable bool
+}
+
+// Error gives code and sentence; it holds nothing that a client may not see.
+func (e *Error) Error() string { return e.Code + ": " + e.Sentence }
+
+// The catalogue. Where the app's first server had a sentence for the case, it
+// is the same, since apps may show it.
+var (
+	ErrChatNotFound     = &Error{http.StatusNotFound, "chat_not_found", "Chat not found.", false}
+	ErrRegionNotFound   = &Error{http.StatusNotFound, "region_not_found", "There is no such region.", false}
+	ErrLanguageNotFound = &Error{http.StatusNotFound, "language_not_found", "This region does not have this language.", false}
+	ErrPathNotFound     = &Error{http.StatusNotFound, "path_not_found", "There is nothing at this address.", false}
+	ErrMethod           = &Error{http.StatusMethodNotAllowed, "method_not_allowed", "This address does not take this method; the header Allow lists those that it takes.", false}
+
+	ErrMessageEmpty   = &Error{http.StatusBadRequest, "message_empty", "The message is empty.", false}
+	ErrMessageTooLong = &Error{http.StatusBadRequest, "message_too_long", "The message is too long.", false}
+	ErrMessageText    = &Error{http.StatusBadRequest, "message_invalid_text", "The message is not valid UTF-8 text, or it contains a NUL character.", false}
+	ErrBody           = &Error{http.StatusBadRequest, "invalid_body", "The body of the request could not be read.", false}
+	ErrBodyTooLarge   = &Error{http.StatusRequestEntityTooLarge, "body_too_large", "The body of the request is too large.", false}
+	ErrContentType    = &Error{http.StatusUnsupportedMediaType, "unsupported_content_type", "Send multipart/form-data, application/x-www-form-urlencoded or application/json.", false}
+	ErrDeviceID       = &Error{http.StatusBadRequest, "invalid_device_id", "The device id is not valid.", false}
+	ErrSince          = &Error{http.StatusBadRequest, "invalid_since", "The parameter since must be a number that an earlier answer gave as seq.", false}
+	ErrKey            = &Error{http.StatusBadRequest, "invalid_idempotency_key", "The idempotency key must have 1 to 200 visible ASCII characters.", false}
+	ErrKeyReused      = &Error{http.StatusConflict, "idempotency_key_reused", "This idempotency key was used before with another message.", false}
+	ErrConsent        = &Error{http.StatusBadRequest, "invalid_consent", "The field evaluation_consent must be true or false.", false}
+
+	ErrNotServed   = &Error{http.StatusForbidden, "device_not_served", "The chat is not available on this device yet.", false}
+	ErrRegionOff   = &Error{http.StatusServiceUnavailable, "chat_disabled", "No chat server is configured for your region.", true}
+	ErrRateLimited = &Error{http.StatusTooManyRequests, "rate_limited", "Too many requests. Please try again later.", true}
+	ErrStopping    = &Error{http.StatusServiceUnavailable, "shutting_down", "The server is restarting. Please try again.", true}
+	ErrStorage     = &Error{http.StatusServiceUnavailable, "storage_unavailable", "The server cannot store anything at the moment. Please try again later.", true}
+	ErrInternal    = &Error{http.StatusInternalServerError, "internal_error", "An error occurred while attempting to connect to the chat server.", true}
+
+	ErrSignature    = &Error{http.StatusUnauthorized, "invalid_signature", "The webhook's signature is missing or wrong.", false}
+	ErrWebhookToken = &Error{http.StatusNotFound, "webhook_not_found", "There is no webhook for this token.", false}
+	ErrWebhookBody  = &Error{http.StatusBadRequest, "invalid_webhook", "The body is not a webhook delivery of Zammad.", false}
+)
+
+// Catalogue lists every error that a client can get, for the documentation and
+// for the test that holds openapi.yaml against it.
+func Catalogue() []*Error {
+	return []*Error{
+		ErrChatNotFound, ErrRegionNotFound, ErrLanguageNotFound, ErrPathNotFound, ErrMethod,
+		ErrMessageEmpty, ErrMessageTooLong, ErrMessageText, ErrBody, ErrBodyTooLarge, ErrContentType,
+		ErrDeviceID, ErrSince, ErrKey, ErrKeyReused, ErrConsent,
+		ErrNotServed, ErrRegionOff, ErrRateLimited, ErrStopping, ErrStorage, ErrInternal,
+		ErrSignature, ErrWebhookToken, ErrWebhookBody,
+	}
+}
+
+// Errors between the rooms; none of them reaches a client as it is.
+var (
+	ErrClaimLost     = errors.New("the claim was lost: somebody else works on this lane")
+	ErrTicketUnknown = errors.New("no chat has this ticket")
+	ErrRegionExists  = errors.New("there is already a region with this slug")
+	ErrRegionChanged = errors.New("the region was changed by somebody else in the meantime")
+)

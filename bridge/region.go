@@ -1,0 +1,151 @@
+package bridge
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Secret is a value that must not be printed: every way of formatting it shows
+// stars. Convert to string where the value itself is needed.
+type Secret string
+
+// String hides the value from fmt and logs.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return "********"
+}
+
+// GoString hides the value from %#v.
+func (s Secret) GoString() string { return s.String() }
+
+// LogValue hides the value from slog.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// MarshalText hides the value from JSON and YAML. Storage encrypts secrets in
+// columns of their own and never marshals them.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Language is one language of a region: the code that paths use (a slug such
+// as "de" or "de-si") and the name that its speakers give it.
+type Language struct {
+	Code       string `json:"code"`
+	NativeName string `json:"native_name"`
+}
+
+// Region is a tenant with everything that decides how its chats are served.
+// Values handed out by Regions are shared: treat them as read-only.
+type Region struct {
+	ID       RegionID
+	Version  int64 // rises with each change; part of ETags
+	Slug     string
+	Name     string
+	Enabled  bool // the kill switch: false answers 503 on every chat call
+	Desk     DeskID
+	Salt     string // for the gate's bucket; made once, so that draws are stable
+	Settings RegionSettings
+
+	ZammadToken   Secret // API token of the bridge's user in Zammad
+	WebhookSecret Secret // key of the webhooks' HMAC
+	WebhookToken  Secret // the ?token= of older installations; empty refuses that form
+	UpdatedAt     time.Time
+}
+
+// RegionSettings are the settings of a region that are no secrets. They are
+// stored as JSON, so a new one needs no migration; zero values mean the default
+// that WithDefaults fills in.
+type RegionSettings struct {
+	Languages []Language `json:"languages"`
+
+	Percentage    float64  `json:"percentage"`                // share of devices that the gate serves, 0 to 100
+	GateLanguages []string `json:"gate_languages,omitempty"`  // serve only these languages; empty: all
+	MinAppVersion string   `json:"min_app_version,omitempty"` // serve only apps from this version on; apps that don't say are not restricted
+	HideUntilFull bool     `json:"hide_until_full,omitempty"` // region document says is_chat_enabled=false while percentage < 100
+
+	ZammadURL        string `json:"zammad_url"`
+	ZammadGroup      string `json:"zammad_group"`
+	TitlePattern     string `json:"title_pattern,omitempty"`     // {LANG} {lang} {region} {alias}
+	TagPattern       string `json:"tag_pattern,omitempty"`       // {lang} {region}; "-" means no tag
+	CustomerLogin    string `json:"customer_login,omitempty"`    // {alias}; without a placeholder all devices share this customer
+	CustomerName     string `json:"customer_name,omitempty"`     // {alias} {LANG} {lang}
+	ArticleType      string `json:"article_type,omitempty"`      // Zammad's article type of device messages
+	ConsentAttribute string `json:"consent_attribute,omitempty"` // ticket attribute that takes evaluation_consent; empty: it stays here
+	RevealTicketURL  bool   `json:"reveal_ticket_url,omitempty"` // fill ticket_url; it shows an internal address to the user
+
+	MaxText       int `json:"max_text,omitempty"`       // characters of a message, default 10000
+	RetentionDays int `json:"retention_days,omitempty"` // days after the last message, default 180
+
+	Document RegionDocument `json:"document"`
+}
+
+// RegionDocument holds the keys of the public region document that Deskbridge
+// only passes on to the app.
+type RegionDocument struct {
+	Live              bool           `json:"live"`
+	Events            bool           `json:"events"`
+	POIs              bool           `json:"pois"`
+	PushNotifications bool           `json:"push_notifications"`
+	ExternalNews      bool           `json:"external_news"`
+	NameWithoutPrefix string         `json:"name_without_prefix,omitempty"`
+	Prefix            string         `json:"prefix,omitempty"`
+	Longitude         float64        `json:"longitude"`
+	Latitude          float64        `json:"latitude"`
+	Aliases           map[string]any `json:"aliases,omitempty"`
+	BoundingBox       [][2]float64   `json:"bounding_box,omitempty"`
+	PrivacyPolicy     string         `json:"zammad_privacy_policy,omitempty"`
+}
+
+// Defaults of a region's settings.
+const (
+	DefaultTitlePattern  = "[{LANG}] {region}: {alias}"
+	CompatTitlePattern   = "[Integreat Chat] [{LANG}] {alias}" // matches the welcome triggers of existing installations
+	DefaultTagPattern    = "lang-{lang}"
+	DefaultCustomerLogin = "app-{alias}"
+	DefaultCustomerName  = "App User {alias}"
+	DefaultArticleType   = "chat" // with an origin it names the customer as author (contract 00.1)
+	DefaultMaxText       = 10_000
+	DefaultRetentionDays = 180
+)
+
+// WithDefaults gives the settings with every empty one filled in.
+func (s RegionSettings) WithDefaults() RegionSettings {
+	fill := func(field *string, value string) {
+		if *field == "" {
+			*field = value
+		}
+	}
+	fill(&s.TitlePattern, DefaultTitlePattern)
+	fill(&s.TagPattern, DefaultTagPattern)
+	fill(&s.CustomerLogin, DefaultCustomerLogin)
+	fill(&s.CustomerName, DefaultCustomerName)
+	fill(&s.ArticleType, DefaultArticleType)
+	if s.MaxText == 0 {
+		s.MaxText = DefaultMaxText
+	}
+	if s.RetentionDays == 0 {
+		s.RetentionDays = DefaultRetentionDays
+	}
+	return s
+}
+
+// Served says whether chat calls of this region can be taken at all: it is
+// switched on and has a Zammad.
+func (r *Region) Served() bool {
+	return r.Enabled && r.Settings.ZammadURL != "" && r.ZammadToken != ""
+}
+
+// HasLanguage says whether the region has the language code.
+func (r *Region) HasLanguage(code string) bool {
+	for _, l := range r.Settings.Languages {
+		if l.Code == code {
+			return true
+		}
+	}
+	return false
+}
+
+// Retention is how long a chat is kept after its last message.
+func (r *Region) Retention() time.Duration {
+	return time.Duration(r.Settings.RetentionDays) * 24 * time.Hour
+}

@@ -1,0 +1,184 @@
+package bridge
+
+import (
+	"context"
+	"time"
+
+	"deskbridge/gate"
+)
+
+// Submission is a device's wish to be stored. Text is already clean.
+type Submission struct {
+	Region    *Region
+	Device    DeviceHash
+	Language  string
+	UUID      MessageUUID
+	Text      string // empty: consent only
+	ClientKey string // idempotency key; empty: none
+	Consent   *bool
+	ForceNew  bool   // close the current chat here and open another
+	MayOpen   bool   // the gate was asked and serves the device
+	Alias     string // random name for the device if it has none yet
+	Now       time.Time
+}
+
+// Accepted is a stored submission.
+type Accepted struct {
+	Message   Message
+	Seq       Seq
+	Duplicate bool // the key was known: nothing was stored again
+	First     bool // the device has no other message: its history is this one
+}
+
+// Standing is what the gate must know of a device.
+type Standing struct {
+	Override gate.Override // set by an admin
+	Running  bool          // has a current chat that is not expired
+	Sticky   bool          // once opened a chat here
+}
+
+// ChatStore is what devices' requests need. Every call is one transaction.
+type ChatStore interface {
+	// Accept stores a submission, and the work that it makes for the lane, and
+	// returns when that is durable. Errors: ErrKeyReused; ErrNotServed if it
+	// would open a chat and MayOpen is not set; ErrChatNotFound for consent
+	// alone where there is no chat.
+	Accept(ctx context.Context, s Submission) (Accepted, error)
+	// History reads what changed after since (0: everything that is not
+	// retracted). The error is ErrChatNotFound where the device has no chat
+	// that is younger than the region's retention.
+	History(ctx context.Context, r *Region, d DeviceHash, since Seq, now time.Time) (History, error)
+	// Seq gives the device's sequence; 0 if it is unknown here.
+	Seq(ctx context.Context, r RegionID, d DeviceHash) (Seq, error)
+	// Standing tells what the gate must know.
+	Standing(ctx context.Context, r *Region, d DeviceHash, now time.Time) (Standing, error)
+	// RecordExposures stores decisions, once a device and day; known ones are left alone.
+	RecordExposures(ctx context.Context, exposures []Exposure) error
+}
+
+// Exposure is the first time on a day that a device was told a decision.
+type Exposure struct {
+	Region RegionID
+	Device DeviceHash
+	Day    string // UTC, 2006-01-02
+	Served bool
+	Reason gate.Reason
+	At     time.Time
+}
+
+// LaneStore is what the pump needs.
+type LaneStore interface {
+	// DueDesks lists the desks that have lanes with work due.
+	DueDesks(ctx context.Context, now time.Time) ([]DeskID, error)
+	// ClaimLanes takes up to limit due lanes of a desk that nobody holds, the
+	// longest waiting first.
+	ClaimLanes(ctx context.Context, desk DeskID, now, until time.Time, limit int) ([]Claim, error)
+	// Start takes the lane's next work and commits that a write is about to be
+	// tried (Work.StartedAt was possibly set before: then it is in doubt and is
+	// left as it is). nil means the lane is empty, and the claim was given back.
+	Start(ctx context.Context, c Claim, now time.Time) (*Work, error)
+	// Finish writes what became of the work. Retry ends the claim and lets the
+	// lane rest. The error is ErrClaimLost if somebody else holds the lane now:
+	// then nothing was written.
+	Finish(ctx context.Context, c Claim, o Outcome, now time.Time) ([]Change, error)
+	// Release gives a lane back untouched, with Retry-like rest until due.
+	Release(ctx context.Context, c Claim, due time.Time) error
+	// Sweep repairs lanes that have work but no due time; it returns how many.
+	Sweep(ctx context.Context, now time.Time, dryRun bool) (int, error)
+}
+
+// TicketStore is what the way back needs.
+type TicketStore interface {
+	// KnownTicket finds what is stored about a ticket. The error is
+	// ErrTicketUnknown if no chat has it.
+	KnownTicket(ctx context.Context, d DeskID, t TicketID) (KnownTicket, error)
+	// KnownTickets is the same for many; unknown ones are left out.
+	KnownTickets(ctx context.Context, d DeskID, t []TicketID) (map[TicketID]KnownTicket, error)
+	// Record stores what was read of a ticket and gives the devices' changes.
+	// It is idempotent: an article is one message whatever comes how often.
+	// Articles whose Header names a message of ours are linked to it.
+	Record(ctx context.Context, r Receipt) ([]Change, error)
+	// Mark and SetMark keep the time up to which a search for changes has been
+	// read; the zero time if there is none.
+	Mark(ctx context.Context, name string) (time.Time, error)
+	SetMark(ctx context.Context, name string, at time.Time) error
+}
+
+// InboxStore keeps webhook deliveries until they are relayed.
+type InboxStore interface {
+	// StoreDelivery keeps a delivery and returns when it is durable. It says
+	// false if the region already has one with this key.
+	StoreDelivery(ctx context.Context, d Delivery) (stored bool, err error)
+	// ClaimDeliveries takes up to limit deliveries that are due, oldest first.
+	ClaimDeliveries(ctx context.Context, claim string, now, until time.Time, limit int) ([]Delivery, error)
+	// FinishDelivery records the outcome, if the claim still holds.
+	FinishDelivery(ctx context.Context, claim string, id DeliveryID, o DeliveryOutcome, now time.Time) error
+	// RetryDelivery puts it back until due.
+	RetryDelivery(ctx context.Context, claim string, id DeliveryID, due time.Time, reason string) error
+}
+
+// RegionStore keeps regions and testers.
+type RegionStore interface {
+	Regions(ctx context.Context) ([]*Region, error)
+	// AddRegion stores a new region and fills ID, Version, Desk and Salt. The
+	// error is ErrRegionExists if the slug is taken.
+	AddRegion(ctx context.Context, r *Region) error
+	// SaveRegion stores all of a region, if its Version is still the stored
+	// one (else ErrRegionChanged), and raises the version.
+	SaveRegion(ctx context.Context, r *Region) error
+	// RemoveRegion removes a region with all that belongs to it.
+	RemoveRegion(ctx context.Context, id RegionID) error
+	SetTester(ctx context.Context, r RegionID, d DeviceHash, o gate.Override, now time.Time) error
+	Testers(ctx context.Context, r RegionID) ([]Tester, error)
+}
+
+// Tester is a device whose gate decision an admin has set.
+type Tester struct {
+	Device   DeviceHash
+	Override gate.Override
+	SetAt    time.Time
+}
+
+// JobStore is what jobs need: leases, run records and pruning.
+type JobStore interface {
+	// Lease takes or prolongs the named lease for holder until then; false
+	// says that somebody else holds it.
+	Lease(ctx context.Context, name, holder string, now, until time.Time) (bool, error)
+	RecordRun(ctx context.Context, run JobRun) error
+	Runs(ctx context.Context, limit int) ([]JobRun, error)
+	// Prune removes what is older than the cut-offs, in small steps, and counts
+	// what it removed; a dry run counts what it would remove.
+	Prune(ctx context.Context, c PruneCutoffs, dryRun bool) (counts map[string]int, changes []Change, err error)
+}
+
+// ChatCounts are numbers for operators, by region.
+type ChatCounts struct {
+	Region        RegionID  `json:"-"`
+	Slug          string    `json:"region"`
+	Chats         int       `json:"chats"`
+	Open          int       `json:"open"` // with a ticket that is not closed
+	Messages      int       `json:"messages"`
+	Queued        int       `json:"queued"`
+	Failed        int       `json:"failed"`
+	OldestQueued  time.Time `json:"oldest_queued,omitzero"`
+	LastMessageAt time.Time `json:"last_message_at,omitzero"`
+}
+
+// OverviewStore gives numbers and states, never contents.
+type OverviewStore interface {
+	ChatCounts(ctx context.Context) ([]ChatCounts, error)
+}
+
+// Store is everything that the wall behind the heart keeps. Rooms ask for the
+// part that they need.
+type Store interface {
+	ChatStore
+	LaneStore
+	TicketStore
+	InboxStore
+	RegionStore
+	JobStore
+	OverviewStore
+	// Ping says whether the store can be read and written, for readiness.
+	Ping(ctx context.Context) error
+}

@@ -1,0 +1,144 @@
+package bridge
+
+import "time"
+
+// WorkKind says what a piece of work in a lane does.
+type WorkKind string
+
+// The kinds of work towards a desk.
+const (
+	WorkMessage WorkKind = "message" // bring a message into the ticket, opening it if there is none
+	WorkLabel   WorkKind = "label"   // let title, tag and consent of the ticket follow the chat
+)
+
+// Work is one piece of durable work towards a desk. The works of a chat are its
+// lane: they are done one after the other, by id.
+type Work struct {
+	ID       WorkID
+	Kind     WorkKind
+	Chat     Chat        // as it was when the work was taken
+	Message  MessageID   // of WorkMessage
+	UUID     MessageUUID // of WorkMessage
+	Text     string      // of WorkMessage
+	Previous string      // of WorkLabel: the language before
+
+	Attempts int
+	// StartedAt is set and committed before a write is tried and cleared when
+	// its outcome is known. Work that is taken with StartedAt set is in doubt:
+	// the write may have been carried out, or may still be running.
+	StartedAt time.Time
+}
+
+// InDoubt says whether an earlier try of this work may have been carried out.
+func (w *Work) InDoubt() bool { return !w.StartedAt.IsZero() }
+
+// Claim is the right to work on one lane until it ends. A result is only
+// written while the claim still holds.
+type Claim struct {
+	ID    string // unique for each taking
+	Chat  ChatID
+	Until time.Time
+}
+
+// Outcome is what became of one piece of work. Exactly one of Sent, Retry and
+// Failed is set, or none for work that is simply done.
+type Outcome struct {
+	Work WorkID
+
+	Sent   *Sent
+	Retry  *Retry
+	Failed *Failed
+}
+
+// Sent says that the message is in the desk.
+type Sent struct {
+	Ticket   TicketID
+	State    TicketState
+	Customer CustomerID
+	Article  ArticleID // 0: not known yet, it is recognised when it is read
+}
+
+// Retry puts the work back. The lane rests until Due.
+type Retry struct {
+	Due     time.Time
+	Doubt   bool   // keep StartedAt: the write may have been carried out
+	Attempt bool   // count it as a failed try
+	Reason  string // for operators; no message text
+	// Detach takes the ticket off the chat, so that the message opens a new
+	// one: the ticket is gone, or may not be reopened.
+	Detach bool
+	// Follow moves the chat to this ticket, which took the old one in.
+	Follow TicketID
+	// State is the ticket's state as just learned; TicketNone leaves it.
+	State TicketState
+}
+
+// Failed sets the work aside: it cannot succeed.
+type Failed struct {
+	Code    string // stable, for the device
+	Reason  string // for operators; no message text
+	ErrorID string
+}
+
+// Delivery is a stored webhook delivery.
+type Delivery struct {
+	ID       DeliveryID
+	Region   RegionID
+	Key      string // the desk's delivery id; the same for all its repeats
+	Body     []byte
+	Hint     bool // came without a signature: it only says that a ticket changed
+	Attempts int
+	Received time.Time
+}
+
+// DeliveryOutcome says what became of a delivery.
+type DeliveryOutcome string
+
+// The outcomes of deliveries.
+const (
+	DeliveryRelayed       DeliveryOutcome = "relayed"        // its ticket was brought up to date
+	DeliveryUnknownTicket DeliveryOutcome = "unknown_ticket" // no chat here has this ticket
+	DeliveryOtherRegion   DeliveryOutcome = "other_region"   // the ticket is another region's chat
+	DeliveryFailed        DeliveryOutcome = "failed"         // given up after many tries; reconciliation repairs it
+)
+
+// Receipt is what was read of a ticket, to be recorded in one step.
+type Receipt struct {
+	Chat     ChatID
+	State    TicketState // TicketNone leaves it
+	Articles []Article   // in order; unknown ones are added, known ones change visibility
+	// Complete says that Articles is the whole ticket: what is known here and
+	// not in it was deleted there, and is retracted.
+	Complete bool
+	// CheckedAt is the ticket's ChangedAt for which Articles is complete; zero leaves it.
+	CheckedAt time.Time
+	Follow    TicketID // the chat's ticket was merged into this one; 0: no
+	Now       time.Time
+}
+
+// KnownTicket is what is stored about a ticket of a chat.
+type KnownTicket struct {
+	Chat      Chat
+	Articles  map[ArticleID]bool // every article that was ever read or written
+	CheckedAt time.Time          // the ChangedAt up to which visibility was compared
+}
+
+// JobRun is the record of one run of a job.
+type JobRun struct {
+	Job      string
+	Instance string
+	DryRun   bool
+	Started  time.Time
+	Ended    time.Time
+	Counts   map[string]int // what it did, or would do, by name
+	Error    string
+}
+
+// PruneCutoffs says what is old enough to go. Regions maps each region to the
+// time before which its chats must have had their last message.
+type PruneCutoffs struct {
+	Regions    map[RegionID]time.Time
+	Deliveries time.Time
+	Exposures  time.Time
+	JobRuns    time.Time
+}
