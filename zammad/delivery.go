@@ -1,0 +1,83 @@
+package zammad
+
+import (
+	"crypto/hmac"
+	"crypto/sha1"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// The headers of a delivery that matter.
+const (
+	HeaderSignature = "X-Hub-Signature"   // see VerifySignature
+	HeaderDelivery  = "X-Zammad-Delivery" // the same for all attempts of one delivery
+	HeaderTrigger   = "X-Zammad-Trigger"  // name of the trigger or job
+)
+
+// Delivery is the default payload of a webhook. It shows the records as they
+// were when it was sent, not when the event happened, and deliveries repeat,
+// overtake each other and may be spurious (contract 4.2, 4.3, 00.6).
+type Delivery struct {
+	Ticket Ticket
+	// Article that caused the event; nil if none did.
+	Article *Article
+	// Group of the ticket, with its follow-up rule.
+	Group Group
+	// Customer of the ticket.
+	Customer User
+}
+
+// ParseDelivery reads the body of a webhook request. A body without a ticket id
+// is an error; what else is missing is zero. The errors do not repeat the body.
+func ParseDelivery(body []byte) (Delivery, error) {
+	var top struct {
+		Ticket  json.RawMessage `json:"ticket"`
+		Article json.RawMessage `json:"article"`
+	}
+	var around struct {
+		Group    Group `json:"group"`
+		Customer User  `json:"customer"`
+	}
+	var delivery Delivery
+	if err := json.Unmarshal(body, &top); err != nil {
+		return Delivery{}, errors.New("zammad: the delivery is not a JSON object")
+	}
+	if len(top.Ticket) == 0 || json.Unmarshal(top.Ticket, &delivery.Ticket) != nil || json.Unmarshal(top.Ticket, &around) != nil {
+		return Delivery{}, errors.New("zammad: the delivery has no readable ticket")
+	}
+	if delivery.Ticket.ID <= 0 {
+		return Delivery{}, errors.New("zammad: the delivery has a ticket without id")
+	}
+	delivery.Group, delivery.Customer = around.Group, around.Customer
+	var article Article
+	if len(top.Article) > 0 {
+		if err := json.Unmarshal(top.Article, &article); err != nil {
+			return Delivery{}, fmt.Errorf("zammad: the delivery of ticket %d has no readable article", delivery.Ticket.ID)
+		}
+	}
+	if article.ID > 0 { // {} when the event had no article
+		delivery.Article = &article
+	}
+	return delivery, nil
+}
+
+// Sign makes the value of HeaderSignature for a body: "sha1=" and the HMAC-SHA1
+// of the raw bytes in lower-case hexadecimal (contract 4.1).
+func Sign(secret string, body []byte) string {
+	mac := hmac.New(sha1.New, []byte(secret))
+	mac.Write(body)
+	return "sha1=" + hex.EncodeToString(mac.Sum(nil))
+}
+
+// VerifySignature tells whether the header was made with the secret over
+// exactly these bytes. An empty secret verifies nothing. The comparison takes
+// the same time wherever they differ.
+func VerifySignature(secret, header string, body []byte) bool {
+	if secret == "" {
+		return false
+	}
+	return hmac.Equal([]byte(strings.TrimSpace(header)), []byte(Sign(secret, body)))
+}
