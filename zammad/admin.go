@@ -9,14 +9,19 @@ import (
 // Collection is a kind of record with Zammad's uniform calls (contract 5).
 // Reading needs other permissions for each kind; Roles have no Delete.
 type Collection[T any, ID ~int64] struct {
-	wire  *wire
-	route string
+	wire   *wire
+	route  string
+	expand bool // whether the list needs names of relations
 }
 
-// List reads all records, at most 500 (contract 5), with names of relations.
+// List reads all records, at most 500 (contract 5).
 func (c Collection[T, ID]) List(ctx context.Context) ([]T, error) {
 	var answer []T
-	err := c.wire.read(ctx, &answer, map[string]string{"expand": "true"}, c.route)
+	var query map[string]string
+	if c.expand {
+		query = map[string]string{"expand": "true"}
+	}
+	err := c.wire.read(ctx, &answer, query, c.route)
 	return answer, err
 }
 
@@ -75,30 +80,30 @@ type Webhook struct {
 
 // Trigger does something when its condition becomes true.
 type Trigger struct {
-	ID                     TriggerID                 `json:"id,omitzero"`
-	Name                   string                    `json:"name"` // unique
-	Condition              Conditions                `json:"condition"`
-	Perform                map[string]map[string]any `json:"perform"`                           // by action; booleans as strings (contract 5)
-	Activator              string                    `json:"activator,omitzero"`                // "action" or "time"
-	ExecutionConditionMode string                    `json:"execution_condition_mode,omitzero"` // "selective" or "always" (contract 4.4)
-	Active                 bool                      `json:"active"`
-	DisableNotification    bool                      `json:"disable_notification"`
-	Note                   string                    `json:"note,omitzero"`
-	CreatedAt              time.Time                 `json:"created_at,omitzero"`
-	UpdatedAt              time.Time                 `json:"updated_at,omitzero"`
+	ID                     TriggerID      `json:"id,omitzero"`
+	Name                   string         `json:"name"` // unique
+	Condition              Conditions     `json:"condition"`
+	Perform                map[string]any `json:"perform"`                           // by action; booleans as strings (contract 5)
+	Activator              string         `json:"activator,omitzero"`                // "action" or "time"
+	ExecutionConditionMode string         `json:"execution_condition_mode,omitzero"` // "selective" or "always" (contract 4.4)
+	Active                 bool           `json:"active"`
+	DisableNotification    bool           `json:"disable_notification"`
+	Note                   string         `json:"note,omitzero"`
+	CreatedAt              time.Time      `json:"created_at,omitzero"`
+	UpdatedAt              time.Time      `json:"updated_at,omitzero"`
 }
 
 // Job is something Zammad does at certain times with the tickets that match.
 type Job struct {
-	ID                  JobID                     `json:"id,omitzero"`
-	Name                string                    `json:"name"`            // unique
-	Object              string                    `json:"object,omitzero"` // "Ticket", for versions after 6.1
-	Timeplan            Timeplan                  `json:"timeplan"`
-	Condition           Conditions                `json:"condition"`
-	Perform             map[string]map[string]any `json:"perform"`
-	Active              bool                      `json:"active"`
-	DisableNotification bool                      `json:"disable_notification"`
-	Note                string                    `json:"note,omitzero"`
+	ID                  JobID          `json:"id,omitzero"`
+	Name                string         `json:"name"`            // unique
+	Object              string         `json:"object,omitzero"` // "Ticket", for versions after 6.1
+	Timeplan            Timeplan       `json:"timeplan"`
+	Condition           Conditions     `json:"condition"`
+	Perform             map[string]any `json:"perform"`
+	Active              bool           `json:"active"`
+	DisableNotification bool           `json:"disable_notification"`
+	Note                string         `json:"note,omitzero"`
 }
 
 // Timeplan names the times of a job: "Mon" to "Sun", "0" to "23", and "0", "10"
@@ -123,19 +128,19 @@ type Overview struct {
 // Attribute is a field of an object, most often a custom one of tickets. It
 // becomes real with Client.ExecuteMigrations.
 type Attribute struct {
-	ID         AttributeID               `json:"id,omitzero"`
-	Object     string                    `json:"object,omitzero"` // "Ticket"
-	Name       string                    `json:"name"`            // [a-z0-9_], not ending in _id or _ids
-	Display    string                    `json:"display"`
-	DataType   string                    `json:"data_type"`   // "boolean", "input", "select", …
-	DataOption map[string]any            `json:"data_option"` // a boolean without a default is null
-	Screens    map[string]map[string]any `json:"screens"`     // by screen, then by permission
-	Position   int                       `json:"position"`
-	Active     bool                      `json:"active"`
-	Editable   bool                      `json:"editable,omitzero"`
-	ToCreate   bool                      `json:"to_create,omitzero"` // waits for a migration
-	ToMigrate  bool                      `json:"to_migrate,omitzero"`
-	ToDelete   bool                      `json:"to_delete,omitzero"`
+	ID         AttributeID    `json:"id,omitzero"`
+	Object     string         `json:"object,omitzero"` // "Ticket"
+	Name       string         `json:"name"`            // [a-z0-9_], not ending in _id or _ids
+	Display    string         `json:"display"`
+	DataType   string         `json:"data_type"`   // "boolean", "input", "select", …
+	DataOption map[string]any `json:"data_option"` // a boolean without a default is null
+	Screens    map[string]any `json:"screens"`     // by screen, then by permission
+	Position   int            `json:"position"`
+	Active     bool           `json:"active"`
+	Editable   bool           `json:"editable,omitzero"`
+	ToCreate   bool           `json:"to_create,omitzero"` // waits for a migration
+	ToMigrate  bool           `json:"to_migrate,omitzero"`
+	ToDelete   bool           `json:"to_delete,omitzero"`
 }
 
 // Setting of the whole Zammad. Change it with

@@ -3,6 +3,7 @@ package zammad
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"time"
@@ -137,44 +138,58 @@ type stream struct {
 	io.ReadCloser
 	idle   *time.Timer
 	limit  time.Duration
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
+	fail   func(error) error
 }
 
 func (s *stream) Read(p []byte) (int, error) {
 	s.idle.Reset(s.limit)
 	n, err := s.ReadCloser.Read(p)
 	s.idle.Stop() // the time the reader takes is its own
+	if err != nil && err != io.EOF {
+		err = s.fail(err)
+	}
 	return n, err
 }
 
 func (s *stream) Close() error {
 	s.idle.Stop()
-	s.cancel()
+	s.cancel(nil)
 	return s.ReadCloser.Close()
 }
 
+var errStalled = errors.New("nothing came for too long")
+
 // stream sends a request and hands the body over unread.
 func (w *wire) stream(ctx context.Context, r *request) (int, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	idle := time.AfterFunc(w.cfg.ReadTimeout, cancel)
+	ctx, cancel := context.WithCancelCause(ctx)
+	idle := time.AfterFunc(w.cfg.ReadTimeout, func() { cancel(errStalled) })
 	req, used := w.prepare(ctx, r)
 	resp, err := req.SetDoNotParseResponse(true).Execute(r.method, r.path)
+	status := statusOf(resp)
+	fail := func(err error) error {
+		if context.Cause(ctx) == errStalled {
+			err = errStalled
+		}
+		return r.broken(err, status, used.Load())
+	}
 	if err != nil {
 		idle.Stop()
-		cancel()
-		return statusOf(resp), r.broken(err, statusOf(resp), used.Load())
+		err = fail(err)
+		cancel(nil)
+		return status, err
 	}
 	raw := resp.RawResponse
-	body := &stream{ReadCloser: raw.Body, idle: idle, limit: w.cfg.ReadTimeout, cancel: cancel}
-	if raw.StatusCode != http.StatusOK {
+	body := &stream{ReadCloser: raw.Body, idle: idle, limit: w.cfg.ReadTimeout, cancel: cancel, fail: fail}
+	if status != http.StatusOK {
 		defer body.Close()
 		said, _ := io.ReadAll(io.LimitReader(body, 64<<10))
-		if failure := r.classify(raw.StatusCode, raw.Header, said); failure != nil {
-			return raw.StatusCode, failure
+		if failure := r.classify(status, raw.Header, said); failure != nil {
+			return status, failure
 		}
-		return raw.StatusCode, r.fail(ErrUnavailable, raw.StatusCode, errNotZammads)
+		return status, r.garbage(status)
 	}
 	idle.Stop()
 	r.open(&Download{ReadCloser: body, Header: raw.Header, Length: raw.ContentLength})
-	return raw.StatusCode, nil
+	return status, nil
 }

@@ -13,7 +13,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -21,6 +20,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/go-resty/resty/v2"
 )
@@ -115,7 +115,7 @@ func New(cfg Config) (*Client, error) {
 	default:
 		return nil, errors.New("zammad: a token or a user name with a password is required")
 	}
-	if strings.ContainsAny(cfg.Token+cfg.UserAgent, "\r\n\x00") {
+	if strings.ContainsFunc(cfg.Token+cfg.UserAgent, unicode.IsControl) {
 		return nil, errors.New("zammad: control characters in the token or the user agent")
 	}
 	if cfg.ReadTimeout <= 0 {
@@ -150,16 +150,16 @@ func newClient(w *wire) *Client {
 		Articles:   Articles{w},
 		Tags:       Tags{w},
 		Tokens:     Tokens{w},
-		States:     Collection[State, StateID]{w, "/ticket_states"},
-		Groups:     Collection[Group, GroupID]{w, "/groups"},
-		Roles:      Collection[Role, RoleID]{w, "/roles"},
-		Webhooks:   Collection[Webhook, WebhookID]{w, "/webhooks"},
-		Triggers:   Collection[Trigger, TriggerID]{w, "/triggers"},
-		Jobs:       Collection[Job, JobID]{w, "/jobs"},
-		Overviews:  Collection[Overview, OverviewID]{w, "/overviews"},
-		Attributes: Collection[Attribute, AttributeID]{w, "/object_manager_attributes"},
-		Settings:   Collection[Setting, SettingID]{w, "/settings"},
-		Erasures:   Collection[DataPrivacyTask, TaskID]{w, "/data_privacy_tasks"},
+		States:     Collection[State, StateID]{w, "/ticket_states", true},
+		Groups:     Collection[Group, GroupID]{w, "/groups", false},
+		Roles:      Collection[Role, RoleID]{w, "/roles", true},
+		Webhooks:   Collection[Webhook, WebhookID]{w, "/webhooks", false},
+		Triggers:   Collection[Trigger, TriggerID]{w, "/triggers", false},
+		Jobs:       Collection[Job, JobID]{w, "/jobs", false},
+		Overviews:  Collection[Overview, OverviewID]{w, "/overviews", false},
+		Attributes: Collection[Attribute, AttributeID]{w, "/object_manager_attributes", false},
+		Settings:   Collection[Setting, SettingID]{w, "/settings", false},
+		Erasures:   Collection[DataPrivacyTask, TaskID]{w, "/data_privacy_tasks", false},
 		wire:       w,
 	}
 }
@@ -280,6 +280,3 @@ type silent struct{}
 func (silent) Errorf(string, ...any) {}
 func (silent) Warnf(string, ...any)  {}
 func (silent) Debugf(string, ...any) {}
-
-// LogValue keeps credentials out of logs.
-func (c Config) LogValue() slog.Value { return slog.StringValue(c.URL) }

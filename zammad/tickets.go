@@ -160,8 +160,10 @@ type Condition struct {
 	Range    string `json:"range,omitzero"` // unit for relative times, such as "month"
 }
 
-// Conditions are comparisons by "object.attribute", all of which must hold.
-type Conditions map[string]Condition
+// Conditions are values of Condition by "object.attribute", all of which must
+// hold. Read from Zammad they are plain JSON values, and may be a tree with
+// "operator" and "conditions" that somebody else has made (contract 5).
+type Conditions map[string]any
 
 // Search asks for tickets by condition, which reads the database and not the
 // search engine (contract 2.3).

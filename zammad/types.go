@@ -116,6 +116,9 @@ func (t *Ticket) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// blank tells an answer that is no ticket, although it is JSON.
+func (t *Ticket) blank() bool { return t.ID == 0 }
+
 // ticketFields are the keys of Ticket's own fields.
 var ticketFields = fieldsOf(reflect.TypeFor[Ticket]())
 
@@ -154,6 +157,8 @@ type Article struct {
 	CreatedAt   time.Time      `json:"created_at"`
 	UpdatedAt   time.Time      `json:"updated_at"`
 }
+
+func (a *Article) blank() bool { return a.ID == 0 }
 
 // Attachment is a file of an article, without its content. Pictures inside a
 // body are listed too, with a Content-ID among the preferences (contract 2.4).
@@ -200,6 +205,8 @@ type User struct {
 	CreatedAt      time.Time            `json:"created_at"`
 	UpdatedAt      time.Time            `json:"updated_at"`
 }
+
+func (u *User) blank() bool { return u.ID == 0 }
 
 // The values of Group.FollowUpPossible (contract 3.2).
 const (

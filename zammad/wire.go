@@ -104,8 +104,8 @@ func (w *wire) attempt(ctx context.Context, r *request, attempt int, into any) e
 	if err != nil {
 		call.Err = r.fail(ErrUnavailable, 0, err) // nothing was sent
 	} else {
+		defer release()
 		call.Status, call.Err = w.exchange(ctx, r, into)
-		release()
 	}
 	call.Duration = time.Since(start) - call.Waited
 	if w.cfg.OnCall != nil {
@@ -132,13 +132,24 @@ func (w *wire) exchange(ctx context.Context, r *request, into any) (int, error) 
 	if failure := r.classify(resp.StatusCode(), resp.Header(), resp.Body()); failure != nil {
 		return resp.StatusCode(), failure
 	}
-	if into == nil {
-		return resp.StatusCode(), nil
-	}
-	if err := json.Unmarshal(resp.Body(), into); err != nil {
+	if !understood(resp.Body(), into) {
 		return resp.StatusCode(), r.garbage(resp.StatusCode())
 	}
 	return resp.StatusCode(), nil
+}
+
+// understood reads the body of a success into a value and reports whether it
+// can be what Zammad says: a page of something in front of it is not, nor is a
+// record without id. Without a value it may be empty (contract 00.8).
+func understood(body []byte, into any) bool {
+	if into == nil {
+		return len(bytes.TrimSpace(body)) == 0 || json.Valid(body)
+	}
+	if json.Unmarshal(body, into) != nil {
+		return false
+	}
+	record, ok := into.(interface{ blank() bool })
+	return !ok || !record.blank()
 }
 
 // prepare builds resty's request. used tells afterwards whether a connection
