@@ -40,6 +40,10 @@ type Desk interface {
 	// Reopens says whether a message may reopen this closed ticket, by the
 	// rule of the ticket's group: one call.
 	Reopens(ctx context.Context, r *Region, id TicketID) (bool, error)
+	// Reopen sets a closed ticket open again, as an agent may whatever the
+	// group's rule says: one call. It is for a message that met a ticket which
+	// was closed in the same moment.
+	Reopen(ctx context.Context, r *Region, id TicketID) error
 	// TicketURL is the address at which agents see the ticket.
 	TicketURL(r *Region, id TicketID) string
 }
@@ -60,6 +64,7 @@ type Post struct {
 	Ticket   TicketID
 	Customer CustomerID
 	Reopen   bool
+	Known    []ArticleID // articles of the ticket that are known here: what the answer shows beyond them is new
 }
 
 // Label is what title, tag and attributes of a ticket are made from.

@@ -1,0 +1,126 @@
+package bridge
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base32"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"deskbridge/gate"
+)
+
+// Chats is what devices may do: send, read, and ask whether they are served.
+type Chats struct{ ChatsDeps }
+
+// ChatsDeps is what Chats needs.
+type ChatsDeps struct {
+	Store     ChatStore
+	Publisher Publisher
+	Exposures *Exposures
+	Wake      func() // tells the pump that there is work; must not block
+	Now       func() time.Time
+}
+
+// NewChats puts Chats together.
+func NewChats(deps ChatsDeps) *Chats { return &Chats{deps} }
+
+// Sending is what a device sends. Text has passed CleanText, or is empty where
+// only the consent is told.
+type Sending struct {
+	Device     DeviceHash
+	Language   string
+	AppVersion string
+	Text       string
+	ClientKey  string
+	Consent    *bool
+	ForceNew   bool
+}
+
+// Send stores a message. When it returns without error the message is durable:
+// it reaches the desk whatever happens to this process. It never waits for the
+// desk.
+//
+// Errors: ErrRegionOff, ErrNotServed, ErrKeyReused, ErrChatNotFound (consent
+// alone without a chat), or the store's.
+func (c *Chats) Send(ctx context.Context, r *Region, s Sending) (Accepted, error) {
+	if !r.Served() {
+		return Accepted{}, ErrRegionOff
+	}
+	sub := Submission{
+		Region: r, Device: s.Device, Language: s.Language,
+		UUID: MessageUUID(uuid.NewString()), Text: s.Text, ClientKey: s.ClientKey,
+		Consent: s.Consent, ForceNew: s.ForceNew, Alias: newAlias(), Now: c.Now(),
+	}
+	accepted, err := c.Store.Accept(ctx, sub)
+	if errors.Is(err, ErrNotServed) {
+		// It would open a chat, and that is the gate's to allow.
+		var decision gate.Decision
+		if decision, err = c.Decide(ctx, r, s.Device, s.Language, s.AppVersion); err != nil {
+			return Accepted{}, err
+		}
+		if !decision.Served {
+			return Accepted{}, ErrNotServed
+		}
+		sub.MayOpen = true
+		accepted, err = c.Store.Accept(ctx, sub)
+	}
+	if err != nil {
+		return Accepted{}, err
+	}
+	if !accepted.Duplicate {
+		c.Publisher.Publish(Change{Region: r.ID, Device: s.Device, Seq: accepted.Seq})
+		c.Wake()
+	}
+	return accepted, nil
+}
+
+// History reads what changed for a device after since; 0 reads everything.
+// Errors: ErrRegionOff, ErrChatNotFound, or the store's.
+func (c *Chats) History(ctx context.Context, r *Region, d DeviceHash, since Seq) (History, error) {
+	if !r.Served() {
+		return History{}, ErrRegionOff
+	}
+	return c.Store.History(ctx, r, d, since, c.Now())
+}
+
+// Decide asks the gate for a device, and notes that the device was told.
+func (c *Chats) Decide(ctx context.Context, r *Region, d DeviceHash, language, appVersion string) (gate.Decision, error) {
+	now := c.Now()
+	decision, err := Decide(ctx, c.Store, r, d, language, appVersion, now)
+	if err != nil {
+		return gate.Decision{}, err
+	}
+	c.Exposures.Note(Exposure{Region: r.ID, Device: d, Day: now.UTC().Format(time.DateOnly), Served: decision.Served, Reason: decision.Reason, At: now})
+	return decision, nil
+}
+
+// Decide asks the gate for a device without leaving a trace, as an admin does
+// who wants to know why.
+func Decide(ctx context.Context, store interface {
+	Standing(ctx context.Context, r *Region, d DeviceHash, now time.Time) (Standing, error)
+}, r *Region, d DeviceHash, language, appVersion string, now time.Time) (gate.Decision, error) {
+	standing, err := store.Standing(ctx, r, d, now)
+	if err != nil {
+		return gate.Decision{}, err
+	}
+	return gate.Decide(gate.Rules{
+		Enabled: r.Served(), Salt: r.Salt, Percentage: r.Settings.Percentage,
+		Languages: r.Settings.GateLanguages, MinAppVersion: r.Settings.MinAppVersion,
+	}, gate.Subject{
+		Device: d, Override: standing.Override, Running: standing.Running, Sticky: standing.Sticky,
+		Language: language, AppVersion: appVersion,
+	}), nil
+}
+
+// newAlias makes the name under which a device appears in tickets: 80 random
+// bits, so that two devices never share a customer, in letters that agents can
+// read out.
+func newAlias() string {
+	var b [10]byte
+	rand.Read(b[:]) // never fails (crypto/rand)
+	return strings.ToLower(base32.StdEncoding.EncodeToString(b[:]))
+}
