@@ -74,8 +74,8 @@ type Message struct {
 	Retracted bool // taken back by the agents: content is empty
 }
 
-// Change tells that a device's history in a region has reached Seq. It carries
-// nothing else: who wants to know more reads the store.
+// Change tells that a device's history in a region has reached Seq; Seq 0 says
+// that the device was removed. It carries nothing else: who wants to know more reads the store.
 type Change struct {
 	Region RegionID
 	Device DeviceHash

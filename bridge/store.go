@@ -147,7 +147,8 @@ type JobStore interface {
 	RecordRun(ctx context.Context, run JobRun) error
 	Runs(ctx context.Context, limit int) ([]JobRun, error)
 	// Prune removes what is older than the cut-offs, in small steps, and counts
-	// what it removed; a dry run counts what it would remove.
+	// what it removed; a dry run counts what it would remove. A device that is
+	// removed with its last chat is told as a Change with Seq 0.
 	Prune(ctx context.Context, c PruneCutoffs, dryRun bool) (counts map[string]int, changes []Change, err error)
 }
 
@@ -169,6 +170,14 @@ type OverviewStore interface {
 	ChatCounts(ctx context.Context) ([]ChatCounts, error)
 }
 
+// ChangeStore lets the instances of an installation see each other's changes.
+type ChangeStore interface {
+	// ChangedSince lists the devices whose history changed at or after since
+	// (the time that the writer gave as now), each with its newest Seq. It
+	// needs an index, since it is asked twice a second.
+	ChangedSince(ctx context.Context, since time.Time) ([]Change, error)
+}
+
 // Store is everything that the wall behind the heart keeps. Rooms ask for the
 // part that they need.
 type Store interface {
@@ -179,6 +188,7 @@ type Store interface {
 	RegionStore
 	JobStore
 	OverviewStore
+	ChangeStore
 	// Ping says whether the store can be read and written, for readiness.
 	Ping(ctx context.Context) error
 }

@@ -69,7 +69,8 @@ type Retry struct {
 	Detach bool
 	// Follow moves the chat to this ticket, which took the old one in.
 	Follow TicketID
-	// State is the ticket's state as just learned; TicketNone leaves it.
+	// State is the state of the chat's ticket (after Follow: of the new one) as
+	// just learned; TicketNone leaves it.
 	State TicketState
 }
 
@@ -105,7 +106,7 @@ const (
 // Receipt is what was read of a ticket, to be recorded in one step.
 type Receipt struct {
 	Chat     ChatID
-	State    TicketState // TicketNone leaves it
+	State    TicketState // of the chat's ticket (after Follow: of the new one); TicketNone leaves it
 	Articles []Article   // in order; unknown ones are added, known ones change visibility
 	// Complete says that Articles is the whole ticket: what is known here and
 	// not in it was deleted there, and is retracted.

@@ -1,0 +1,189 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// How work is tried again. All rests get up to half of themselves on top, so
+// that many lanes don't come back at once.
+const (
+	restFirst    = time.Second      // after the first failure; doubles with each
+	restLongest  = 5 * time.Minute  // desk unavailable or ticket out of sight
+	restDoubt    = 15 * time.Second // longest pause between two looks while in doubt
+	restRegion   = 30 * time.Second // region without a usable desk
+	triesRefused = 6                // with a reason: about a minute, for an administrator's quick mend
+	triesMasked  = 10               // without one: about a quarter of an hour, since it may be a deadlock or load
+)
+
+// do carries one piece of work to the desk and says what became of it.
+func (p *Pump) do(ctx context.Context, w *Work) Outcome {
+	region, ok := p.Regions.ByID(w.Chat.Region)
+	if !ok || region.Settings.ZammadURL == "" || region.ZammadToken == "" {
+		return p.rest(w, Retry{Due: p.Now().Add(restRegion), Doubt: w.InDoubt(), Reason: "the region has no Zammad"})
+	}
+	if w.Kind == WorkLabel {
+		return p.label(ctx, region, w)
+	}
+	return p.message(ctx, region, w)
+}
+
+// message brings a message into its ticket.
+func (p *Pump) message(ctx context.Context, r *Region, w *Work) Outcome {
+	if w.InDoubt() {
+		return p.settle(ctx, r, w)
+	}
+	if w.Chat.Ticket == 0 {
+		posted, err := p.Desk.Open(ctx, r, Opening{
+			UUID: w.UUID, Text: w.Text, Alias: w.Chat.Alias, Language: w.Chat.Language, Consent: w.Chat.Consent,
+		})
+		return p.posted(ctx, r, w, posted, err)
+	}
+	if w.Chat.TicketState == TicketMerged {
+		return p.follow(ctx, r, w)
+	}
+	reopen := w.Chat.TicketState == TicketClosed
+	if reopen {
+		allowed, err := p.Desk.Reopens(ctx, r, w.Chat.Ticket)
+		if err != nil {
+			return p.failed(w, err)
+		}
+		if !allowed {
+			return p.rest(w, Retry{Due: p.Now(), Detach: true, Reason: "the group's rule wants a new ticket"})
+		}
+	}
+	known, err := p.Tickets.KnownTicket(ctx, w.Chat.Desk, w.Chat.Ticket)
+	if err != nil && !errors.Is(err, ErrTicketUnknown) {
+		return p.rest(w, Retry{Due: p.Now().Add(restFirst), Reason: err.Error()})
+	}
+	posted, err := p.Desk.Post(ctx, r, Post{
+		UUID: w.UUID, Text: w.Text, Ticket: w.Chat.Ticket, Customer: w.Chat.Customer, Reopen: reopen, Known: ids(known.Articles),
+	})
+	return p.posted(ctx, r, w, posted, err)
+}
+
+// posted looks at the desk's answer to a message.
+func (p *Pump) posted(ctx context.Context, r *Region, w *Work, posted Posted, err error) Outcome {
+	if err != nil {
+		return p.failed(w, err)
+	}
+	state := posted.Ticket.State
+	switch state {
+	case TicketClosed: // closed in the same moment: the message must not rest there
+		if err := p.Desk.Reopen(ctx, r, posted.Ticket.ID); err != nil {
+			p.Log.WarnContext(ctx, "a message met a ticket just closed, and it could not be reopened; the next message will", "chat", w.Chat.ID, "error", err)
+			break
+		}
+		state = TicketOpen
+	case TicketMerged: // merged in the same moment: the successor must have it too
+		return p.follow(ctx, r, w)
+	}
+	sent := &Sent{Ticket: posted.Ticket.ID, State: state, Customer: posted.Customer, Article: posted.Article}
+	return Outcome{Work: w.ID, Sent: sent}
+}
+
+// settle finds out whether an earlier try of a message had arrived.
+func (p *Pump) settle(ctx context.Context, r *Region, w *Work) Outcome {
+	posted, found, err := p.Desk.Find(ctx, r, w.UUID)
+	now := p.Now()
+	switch {
+	case err != nil:
+		return p.rest(w, Retry{Due: now.Add(backoff(w.Attempts, restLongest)), Doubt: true, Attempt: true, Reason: err.Error()})
+	case found:
+		return p.posted(ctx, r, w, posted, nil)
+	case now.Before(w.StartedAt.Add(p.Horizon)):
+		return p.rest(w, Retry{Due: now.Add(backoff(w.Attempts, restDoubt)), Doubt: true, Attempt: true, Reason: "the write may still be running"})
+	default:
+		return p.rest(w, Retry{Due: now, Reason: "the write did not arrive"})
+	}
+}
+
+// follow moves the chat to the ticket that took its ticket in.
+func (p *Pump) follow(ctx context.Context, r *Region, w *Work) Outcome {
+	ticket, err := p.Desk.Ticket(ctx, r, w.Chat.Ticket)
+	if err != nil {
+		return p.failed(w, err)
+	}
+	if ticket.State != TicketMerged {
+		return p.rest(w, Retry{Due: p.Now(), State: ticket.State, Reason: "the ticket is not merged any more"})
+	}
+	if ticket.Successor == 0 {
+		return p.rest(w, Retry{Due: p.Now(), Detach: true, Reason: "the merged ticket has no successor"})
+	}
+	return p.rest(w, Retry{Due: p.Now(), Follow: ticket.Successor, State: TicketOpen, Reason: "the ticket was merged"})
+}
+
+// label lets title, tag and consent follow. It can be repeated, so doubt needs
+// no look.
+func (p *Pump) label(ctx context.Context, r *Region, w *Work) Outcome {
+	if w.Chat.Ticket == 0 {
+		return Outcome{Work: w.ID} // the ticket will be opened with the right label
+	}
+	err := p.Desk.Relabel(ctx, r, Label{
+		Ticket: w.Chat.Ticket, Alias: w.Chat.Alias, Language: w.Chat.Language, Previous: w.Previous, Consent: w.Chat.Consent,
+	})
+	if err == nil {
+		return Outcome{Work: w.ID}
+	}
+	switch KindOf(err) {
+	case DeskGone, DeskRefused, DeskMasked:
+		// A title is not worth holding messages up for.
+		p.Log.WarnContext(ctx, "the label of a ticket could not follow its chat", "chat", w.Chat.ID, "error", err)
+		return Outcome{Work: w.ID}
+	}
+	return p.rest(w, Retry{Due: p.Now().Add(backoff(w.Attempts, restLongest)), Attempt: true, Reason: err.Error()})
+}
+
+// failed decides what a failed call means for the work.
+func (p *Pump) failed(w *Work, err error) Outcome {
+	retry := Retry{Due: p.Now().Add(backoff(w.Attempts, restLongest)), Attempt: true, Reason: err.Error()}
+	switch KindOf(err) {
+	case DeskAmbiguous:
+		retry.Doubt = true
+		retry.Due = p.Now().Add(backoff(0, restDoubt))
+	case DeskGone:
+		retry.Due = p.Now()
+		retry.Detach = true
+	case DeskRefused:
+		if w.Attempts+1 >= triesRefused {
+			return setAside(w, "refused", err)
+		}
+	case DeskMasked:
+		if w.Attempts+1 >= triesMasked {
+			return setAside(w, "refused", err)
+		}
+	}
+	return p.rest(w, retry)
+}
+
+func (p *Pump) rest(w *Work, r Retry) Outcome { return Outcome{Work: w.ID, Retry: &r} }
+
+func setAside(w *Work, code string, err error) Outcome {
+	f := &Failed{Code: code, Reason: err.Error()}
+	var d *DeskError
+	if errors.As(err, &d) {
+		f.ErrorID = d.ErrorID
+	}
+	return Outcome{Work: w.ID, Failed: f}
+}
+
+// backoff gives the rest after a number of failed tries, with jitter.
+func backoff(attempts int, longest time.Duration) time.Duration {
+	rest := longest
+	if attempts < 20 {
+		rest = min(restFirst<<attempts, longest)
+	}
+	return rest + rand.N(rest/2+1)
+}
+
+func ids(articles map[ArticleID]bool) []ArticleID {
+	out := make([]ArticleID, 0, len(articles))
+	for id := range articles {
+		out = append(out, id)
+	}
+	slices.Sort(out)
+	return out
+}
