@@ -51,22 +51,18 @@ type NewArticle struct {
 
 // File is an attachment to be stored with a new article.
 type File struct {
-	Filename string // not blank
-	MimeType string // required; shown to whoever loads the file
-	Data     []byte
+	Filename string `json:"filename"`  // not blank
+	MimeType string `json:"mime-type"` // required; shown to whoever loads the file
+	Data     []byte `json:"data"`      // as base64; the API has no limit, the web server in front 50 MB
 }
 
 // MarshalJSON writes the content as strict base64, as Zammad demands.
 func (f File) MarshalJSON() ([]byte, error) {
-	data := f.Data
-	if data == nil {
-		data = []byte{} // null would be refused, an empty file is not
+	type plain File
+	if f.Data == nil {
+		f.Data = []byte{} // null would be refused, an empty file is not
 	}
-	return json.Marshal(struct {
-		Filename string `json:"filename"`
-		MimeType string `json:"mime-type"`
-		Data     []byte `json:"data"`
-	}{f.Filename, f.MimeType, data})
+	return json.Marshal(plain(f))
 }
 
 // Create adds an article to the ticket named in it. The answer does not tell
