@@ -2,7 +2,9 @@ package webhook
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"runtime/debug"
 	"sync"
@@ -228,7 +230,11 @@ func (r *relay) workOne(d claimed) {
 		r.finish(d, bridge.DeliveryFailed)
 	default:
 		pause := backoff(d.Attempts)
-		log.Warn("a delivery could not be relayed and is tried again", "pause", pause, "error", err)
+		level := slog.LevelWarn
+		if errors.Is(err, bridge.ErrTicketUnknown) {
+			level = slog.LevelDebug // as for every ticket of the group that is no chat
+		}
+		log.Log(r.work, level, "a delivery could not be relayed and is tried again", "pause", pause, "error", err)
 		r.putBack(d, pause, err.Error())
 	}
 }

@@ -1,0 +1,282 @@
+// Package jobs runs what the clock starts, in UTC: each tick once, however many
+// instances there are, with a record of what was done.
+//
+// A tick that no instance could take (all were down) is not made up for: every
+// job looks at the state of things and not at the time since its last run, so
+// the next tick does the work of both. A run that takes longer than its period
+// may overlap with the next one on another instance; jobs are built so that
+// this costs work and changes nothing.
+package jobs
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/robfig/cron/v3"
+
+	"deskbridge/bridge"
+)
+
+const (
+	// stopGrace is how long running jobs may go on after Run was told to stop.
+	// Failure policy: then their context ends; what they did so far stays done.
+	stopGrace = 10 * time.Second
+
+	// recordTimeout bounds the writing of a run record, which a stop does not
+	// break off. Failure policy: the run is only in the log.
+	recordTimeout = 10 * time.Second
+
+	// leaseGap is how long before the next tick the lease of a tick ends, so
+	// that it never stands in the way of that tick.
+	leaseGap = 10 * time.Millisecond
+)
+
+// Job is something that the clock starts.
+type Job struct {
+	Name string // as in commands and run records
+	// Schedule is a cron expression of six fields, seconds first, or a
+	// descriptor such as "@hourly", in UTC.
+	Schedule string
+	// Run does the work and counts it by name. A dry run counts what it would
+	// do. Counts of a failed run are recorded too.
+	Run func(ctx context.Context, dryRun bool) (map[string]int, error)
+	// Quiet leaves out the records of scheduled runs that did nothing: a job
+	// of every 30 seconds would make 2880 rows a day.
+	Quiet bool
+}
+
+// Store is what jobs need of the storage.
+type Store interface {
+	// Lease takes the named lease for holder; false: somebody else holds it.
+	Lease(ctx context.Context, name, holder string, now, until time.Time) (bool, error)
+	RecordRun(ctx context.Context, run bridge.JobRun) error
+}
+
+// Deps is what Jobs works with. Zero values mean what the comments say; what
+// has none is required.
+type Deps struct {
+	Store    Store
+	Jobs     []Job
+	Instance string           // unique for each process
+	Now      func() time.Time // nil: time.Now
+	Log      *slog.Logger     // nil: slog.Default()
+}
+
+// Jobs is the clock and what it starts.
+type Jobs struct {
+	deps  Deps
+	tasks []*task // by name
+}
+
+// task is a job with its parsed schedule.
+type task struct {
+	Job
+	schedule cron.Schedule
+	running  sync.Mutex // held while the job runs here
+}
+
+// Info describes a job for a list.
+type Info struct {
+	Name     string    `json:"name"`
+	Schedule string    `json:"schedule"`
+	Next     time.Time `json:"next"` // next tick, UTC
+}
+
+// ErrRunning says that the job is running in this process already.
+var ErrRunning = errors.New("the job is running already")
+
+// UnknownJobError says that there is no job of this name, and which there are.
+type UnknownJobError struct {
+	Name  string
+	Known []string // sorted
+}
+
+// Error names the job and the known ones.
+func (e *UnknownJobError) Error() string {
+	return fmt.Sprintf("there is no job %q; there are %s", e.Name, strings.Join(e.Known, ", "))
+}
+
+// New checks the jobs. The error names the first job with a doubled name or
+// with a schedule that cannot be read, never comes or wants another time zone.
+func New(deps Deps) (*Jobs, error) {
+	if deps.Now == nil {
+		deps.Now = time.Now
+	}
+	if deps.Log == nil {
+		deps.Log = slog.Default()
+	}
+	j := &Jobs{deps: deps}
+	for _, job := range deps.Jobs {
+		schedule, err := parse(job.Schedule, deps.Now().UTC())
+		if err != nil {
+			return nil, fmt.Errorf("job %q, schedule %q: %w", job.Name, job.Schedule, err)
+		}
+		if j.find(job.Name) != nil {
+			return nil, fmt.Errorf("job %q is there twice", job.Name)
+		}
+		j.tasks = append(j.tasks, &task{Job: job, schedule: schedule})
+	}
+	slices.SortFunc(j.tasks, func(a, b *task) int { return cmp.Compare(a.Name, b.Name) })
+	return j, nil
+}
+
+// parse reads a schedule.
+func parse(spec string, now time.Time) (cron.Schedule, error) {
+	if strings.Contains(spec, "TZ=") {
+		return nil, errors.New("schedules are in UTC")
+	}
+	schedule, err := cron.NewParser(cron.Second | cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor).Parse(spec)
+	if err != nil {
+		return nil, err
+	}
+	if schedule.Next(now).IsZero() {
+		return nil, errors.New("there is no such time")
+	}
+	return schedule, nil
+}
+
+func (j *Jobs) find(name string) *task {
+	for _, t := range j.tasks {
+		if t.Name == name {
+			return t
+		}
+	}
+	return nil
+}
+
+// List gives all jobs by name, with their next ticks.
+func (j *Jobs) List() []Info {
+	now := j.deps.Now().UTC()
+	list := make([]Info, 0, len(j.tasks))
+	for _, t := range j.tasks {
+		list = append(list, Info{Name: t.Name, Schedule: t.Schedule, Next: t.schedule.Next(now)})
+	}
+	return list
+}
+
+// Run starts the clock and returns nil after ctx has ended and the running jobs
+// are done (stopGrace). Errors of jobs are logged and recorded; they end
+// nothing. The clock itself is the machine's: Deps.Now dates the records.
+func (j *Jobs) Run(ctx context.Context) error {
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	clock := cron.New(cron.WithLocation(time.UTC), cron.WithLogger(cron.DiscardLogger))
+	for _, t := range j.tasks {
+		var id cron.EntryID
+		id = clock.Schedule(t.schedule, cron.FuncJob(func() {
+			// The time for which the tick was meant, not the time at which it
+			// came: it is the same on every instance, whatever their clocks say.
+			j.tick(work, t, clock.Entry(id).Prev)
+		}))
+	}
+	clock.Start()
+	<-ctx.Done()
+	stopped := clock.Stop()
+	grace := time.NewTimer(stopGrace)
+	defer grace.Stop()
+	select {
+	case <-stopped.Done():
+	case <-grace.C:
+		cancel()
+		<-stopped.Done()
+	}
+	return nil
+}
+
+// tick runs a job for one tick, unless another instance has it, or the run of
+// an earlier tick still goes on here.
+func (j *Jobs) tick(ctx context.Context, t *task, at time.Time) {
+	if !t.running.TryLock() {
+		j.deps.Log.Info("a tick was left out, because the job still runs", "job", t.Name)
+		return
+	}
+	defer t.running.Unlock()
+	until := t.schedule.Next(at).Add(-leaseGap)
+	mine, err := j.deps.Store.Lease(ctx, "job:"+t.Name, j.deps.Instance, at, until)
+	if err != nil {
+		j.deps.Log.Error("a tick was left out, because its lease could not be taken", "job", t.Name, "error", err)
+		return
+	}
+	if !mine {
+		return // another instance's tick, as it should be
+	}
+	run := j.run(ctx, t, false)
+	if t.Quiet && run.Error == "" && !didAnything(run.Counts) {
+		return
+	}
+	if err := j.record(ctx, run); err != nil {
+		j.deps.Log.Error("a run was not recorded", "job", t.Name, "error", err)
+	}
+}
+
+// RunNow runs a job at once, whether or not an instance runs it for a tick. It
+// is always recorded. The run's own failure is in JobRun.Error and in the
+// error; further errors are *UnknownJobError, ErrRunning, and a record that
+// could not be written.
+func (j *Jobs) RunNow(ctx context.Context, name string, dryRun bool) (bridge.JobRun, error) {
+	t := j.find(name)
+	if t == nil {
+		known := make([]string, 0, len(j.tasks))
+		for _, t := range j.tasks {
+			known = append(known, t.Name)
+		}
+		return bridge.JobRun{}, &UnknownJobError{Name: name, Known: known}
+	}
+	if !t.running.TryLock() {
+		return bridge.JobRun{}, fmt.Errorf("job %s: %w", name, ErrRunning)
+	}
+	defer t.running.Unlock()
+	run := j.run(ctx, t, dryRun)
+	err := j.record(ctx, run)
+	if run.Error != "" {
+		err = errors.Join(fmt.Errorf("job %s: %s", name, run.Error), err)
+	}
+	return run, err
+}
+
+// run runs a job once. A panic is an error of the job, and ends nothing else.
+func (j *Jobs) run(ctx context.Context, t *task, dryRun bool) (run bridge.JobRun) {
+	run = bridge.JobRun{Job: t.Name, Instance: j.deps.Instance, DryRun: dryRun, Started: j.deps.Now()}
+	log := j.deps.Log.With("job", t.Name, "dry_run", dryRun)
+	defer func() {
+		if v := recover(); v != nil {
+			log.Error("a job panicked", "panic", v, "stack", string(debug.Stack()))
+			run.Error = fmt.Sprintf("panic: %v", v)
+		}
+		run.Ended = j.deps.Now()
+	}()
+	counts, err := t.Run(ctx, dryRun)
+	run.Counts = counts
+	if err != nil {
+		log.Error("a job failed", "error", err)
+		run.Error = err.Error()
+	}
+	return run
+}
+
+func (j *Jobs) record(ctx context.Context, run bridge.JobRun) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
+	if err := j.deps.Store.RecordRun(ctx, run); err != nil {
+		return fmt.Errorf("record the run of %s: %w", run.Job, err)
+	}
+	return nil
+}
+
+// didAnything says whether any count is not zero.
+func didAnything(counts map[string]int) bool {
+	for _, n := range counts {
+		if n != 0 {
+			return true
+		}
+	}
+	return false
+}
