@@ -140,7 +140,7 @@ func New(cfg Config) (*Client, error) {
 		SetHeader("User-Agent", cfg.UserAgent).
 		// Exactly this and nothing else, or errors come as HTML (contract 0.1).
 		SetHeader("Accept", "application/json")
-	return newClient(&wire{cfg: cfg, rest: rest}), nil
+	return newClient(&wire{cfg: cfg, rest: rest, backoff: firstBackoff}), nil
 }
 
 func newClient(w *wire) *Client {
@@ -210,7 +210,7 @@ func NormalizeURL(raw string) (string, error) {
 	switch {
 	case scheme != "http" && scheme != "https":
 		return "", errors.New("zammad: the address must begin with http:// or https://")
-	case host == "":
+	case host == "" || host[0] == '.' || host[len(host)-1] == '.':
 		return "", errors.New("zammad: the address has no host")
 	case strings.ContainsAny(host, "/?#@% \\"):
 		return "", errors.New("zammad: the address has a host with forbidden characters")

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -71,7 +72,8 @@ func FuzzNormalizeURL(f *testing.F) {
 		if again, err := NormalizeURL(got); again != got || err != nil {
 			t.Errorf("%q became %q became %q, %v", raw, got, again, err)
 		}
-		if strings.HasSuffix(got, "/") || strings.ContainsAny(got, "?#@ ") {
+		u, err := url.Parse(got)
+		if err != nil || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Host != strings.ToLower(u.Host) || strings.HasSuffix(got, "/") {
 			t.Errorf("%q became %q", raw, got)
 		}
 	})
@@ -324,4 +326,30 @@ func TestLimiterHoldsCalls(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
+}
+
+func TestAttachmentFields(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]Size{`"73"`: 73, `73`: 73, `""`: 0, `null`: 0} {
+		var got Attachment
+		if err := json.Unmarshal([]byte(`{"size":`+text+`}`), &got); err != nil || got.Size != want {
+			t.Errorf("%s: %d, %v", text, got.Size, err)
+		}
+	}
+	if err := json.Unmarshal([]byte(`{"size":"many"}`), new(Attachment)); err == nil {
+		t.Error("a size of many is accepted")
+	}
+	for _, s := range recordings(t)["08-attachments"] {
+		var article Article
+		if s.Response == nil || json.Unmarshal(s.Response.Body, &article) != nil || article.ID != 35 {
+			continue
+		}
+		picture, form := article.Attachments[0], article.Attachments[1]
+		if picture.MimeType() != "image/png" || !strings.HasSuffix(picture.ContentID(), "@zammad.example.org") ||
+			form.MimeType() != "application/pdf" || form.ContentID() != "" || (Attachment{}).MimeType() != "" {
+			t.Errorf("%+v", article.Attachments)
+		}
+		return
+	}
+	t.Error("the article with the picture inside is not recorded")
 }

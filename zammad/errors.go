@@ -29,7 +29,8 @@ var (
 	// ErrMasked: refused without a reason, "Error ID X: Please contact your
 	// administrator." (contract 0.3). A deadlock looks the same as a rule that
 	// forbids the change, so it may or may not pass the next time. Nothing was
-	// written.
+	// written as far as Zammad's transactions reach; a message is worth a look
+	// by its message id before it is sent again.
 	ErrMasked = errors.New("refused without a reason")
 	// ErrServer: an error of Zammad's own, or an answer to a read that cannot be
 	// used. Nothing was written.

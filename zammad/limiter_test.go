@@ -8,7 +8,13 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"go.uber.org/goleak"
 )
+
+// TestMain fails when a test leaves a goroutine behind: a request that was not
+// ended, a place in line that nobody waits for.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // waiting counts the calls in both lines.
 func (l *Limiter) waiting() int {

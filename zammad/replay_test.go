@@ -116,6 +116,8 @@ func TestReplay(t *testing.T) {
 	p := new(player)
 	server := httptest.NewServer(p)
 	defer server.Close()
+	transport := newTransport()
+	defer transport.CloseIdleConnections()
 	played := 0
 	for name, steps := range recordings(t) {
 		for i, s := range steps {
@@ -124,7 +126,7 @@ func TestReplay(t *testing.T) {
 			}
 			p.step = s
 			label := name + "[" + strconv.Itoa(i) + "] " + s.Name
-			value, err := perform(t, clientFor(t, server.URL, s), s)
+			value, err := perform(t, clientFor(t, server.URL, transport, s), s)
 			if errors.Is(err, errNoCall) {
 				if s.Response.Status < 300 && !json.Valid(s.Response.Body) {
 					t.Errorf("%s: the answer is not JSON", label)
@@ -143,17 +145,19 @@ func TestReplay(t *testing.T) {
 
 // clientFor acts as whoever was recorded. The names in angle brackets stand in
 // the place of the secrets.
-func clientFor(t *testing.T, address string, s step) *Client {
+func clientFor(t *testing.T, address string, transport http.RoundTripper, s step) *Client {
 	t.Helper()
 	cfg := Config{URL: address, Username: "admin", Password: "secret"}
 	authorization, _ := s.Request.Headers["Authorization"].(string)
 	if token, ok := strings.CutPrefix(authorization, "Token token="); ok {
 		cfg = Config{URL: address, Token: token}
 	}
+	cfg.Transport = transport
 	client, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
+	client.wire.backoff = time.Millisecond
 	if from, ok := s.Request.Headers["From"].(string); ok {
 		return client.As(from)
 	}

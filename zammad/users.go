@@ -66,10 +66,13 @@ func (u Users) Delete(ctx context.Context, id UserID) error {
 
 // Search finds users by a part of login, name or e-mail. Where Zammad has a
 // search engine the text is a query to it and the index may lag behind; compare
-// what is found (contract 2.2).
+// what is found (contract 2.2). A limit of 0 leaves it to Zammad.
 func (u Users) Search(ctx context.Context, text string, limit int) ([]User, error) {
 	var answer []User
-	query := map[string]string{"query": text, "limit": strconv.Itoa(limit)}
+	query := map[string]string{"query": text}
+	if limit > 0 {
+		query["limit"] = strconv.Itoa(limit)
+	}
 	err := u.wire.read(ctx, &answer, query, "/users/search")
 	return answer, err
 }

@@ -25,9 +25,10 @@ const (
 
 // wire sends requests and turns the answers into values or errors.
 type wire struct {
-	cfg  Config
-	rest *resty.Client
-	from string
+	cfg     Config
+	rest    *resty.Client
+	from    string        // whom to act for, "" for oneself
+	backoff time.Duration // base of the pause before the second attempt of a read
 }
 
 // request is one call before it is sent.
@@ -89,7 +90,7 @@ func (w *wire) call(ctx context.Context, r *request, into any) error {
 		err := w.attempt(ctx, r, attempt, into)
 		failure, _ := errors.AsType[*Error](err)
 		if failure == nil || r.write || failure.Kind != ErrUnavailable || attempt == readAttempts ||
-			!pause(ctx, attempt, failure.RetryAfter) {
+			!pause(ctx, w.backoff<<(attempt-1), failure.RetryAfter) {
 			return err
 		}
 	}
@@ -176,13 +177,12 @@ func statusOf(resp *resty.Response) int {
 	return resp.StatusCode()
 }
 
-// pause waits before the next attempt: about 0.2 s, then 0.4 s, or what the
-// server asked for. It reports false if there is no point in going on.
-func pause(ctx context.Context, attempt int, asked time.Duration) bool {
+// pause waits before the next attempt, the base give or take a half, or what
+// the server asked for. It reports false if there is no point in going on.
+func pause(ctx context.Context, base, asked time.Duration) bool {
 	if asked > maxRetryAfter {
 		return false
 	}
-	base := firstBackoff << (attempt - 1)
 	wait := max(asked, base/2+rand.N(base))
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < wait {
 		return false
