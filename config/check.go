@@ -1,0 +1,143 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/robfig/cron/v3"
+)
+
+// instanceName keeps names of instances fit for database columns and logs.
+var instanceName = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,64}$`)
+
+// want records a problem with the value of key unless ok.
+func (l *loader) want(ok bool, key, form string) {
+	if ok {
+		return
+	}
+	if origin := l.origin[key]; origin != "" {
+		l.problem("%s: %s must be %s", origin, key, form)
+	} else {
+		l.problem("%s must be %s", key, form)
+	}
+}
+
+// check holds every value against its form and range.
+func (l *loader) check() {
+	c := l.cfg
+	l.want(isAddress(c.Listen), "listen", "host:port, such as 127.0.0.1:8080")
+	l.want(c.PublicURL == "" || isURL(c.PublicURL, "http", "https"), "public_url", "an http or https URL without user, query and fragment")
+	l.want(c.DataDir != "", "data_dir", "the path of a folder")
+	l.want(instanceName.MatchString(c.Instance), "instance", "1 to 64 letters, digits and . _ : -")
+	l.want(isDatabase(string(c.Database.URL)), "database.url", "sqlite:PATH or mysql://user:password@host:port/name")
+	l.want(c.Redis.URL == "" || isServer(string(c.Redis.URL), "redis", "rediss"), "redis.url", "redis://host:port or rediss://host:port")
+	if c.SecretKey != "" {
+		_, err := parseKey(string(c.SecretKey))
+		l.want(err == nil, "secret_key", keyForm)
+	}
+	l.between("shutdown_timeout", c.ShutdownTimeout, time.Second, 10*time.Minute)
+	l.between("zammad.write_horizon", c.Zammad.WriteHorizon, time.Second, time.Hour)
+	l.between("zammad.read_timeout", c.Zammad.ReadTimeout, time.Second, 5*time.Minute)
+	l.between("zammad.write_timeout", c.Zammad.WriteTimeout, time.Second, 10*time.Minute)
+	l.number("zammad.concurrency", int64(c.Zammad.Concurrency), 1, 64)
+	l.number("limits.writes_per_minute", int64(c.Limits.WritesPerMinute), 0, 1_000_000)
+	l.number("limits.reads_per_minute", int64(c.Limits.ReadsPerMinute), 0, 10_000_000)
+	l.number("limits.device_writes_per_minute", int64(c.Limits.DeviceWritesPerMinute), 0, 1_000_000)
+	l.number("limits.body_bytes", c.Limits.BodyBytes, 1<<10, 16<<20)
+	l.number("limits.webhook_body_bytes", c.Limits.WebhookBodyBytes, 16<<10, 16<<20)
+	l.number("retention.delivery_days", int64(c.Retention.DeliveryDays), 1, 3650)
+	l.number("retention.exposure_days", int64(c.Retention.ExposureDays), 1, 3650)
+	l.number("retention.job_run_days", int64(c.Retention.JobRunDays), 1, 3650)
+	l.want(!slices.ContainsFunc(c.CORS.Origins, func(o string) bool { return o != "*" && !isOrigin(o) }),
+		"cors.origins", "a list of * or origins such as https://app.example.org")
+	l.want(isSchedule(c.Jobs.Prune), "jobs.prune", scheduleForm)
+	l.want(isSchedule(c.Jobs.Reconcile), "jobs.reconcile", scheduleForm)
+	l.want(isSchedule(c.Jobs.OutboxSweep), "jobs.outbox_sweep", scheduleForm)
+	l.want(slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level), "log.level", "debug, info, warn or error")
+	l.want(slices.Contains([]string{"text", "json"}, c.Log.Format), "log.format", "text or json")
+}
+
+const scheduleForm = `five cron fields such as "17 3 * * *", or "@every 30s"`
+
+func (l *loader) between(key string, value, low, high time.Duration) {
+	l.want(value >= low && value <= high, key, fmt.Sprintf("a duration from %s to %s", low, high))
+}
+
+func (l *loader) number(key string, value, low, high int64) {
+	l.want(value >= low && value <= high, key, fmt.Sprintf("a number from %d to %d", low, high))
+}
+
+func isAddress(text string) bool {
+	_, port, err := net.SplitHostPort(text)
+	if err != nil {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
+}
+
+func isServer(text string, schemes ...string) bool {
+	u, err := url.Parse(text)
+	return err == nil && slices.Contains(schemes, u.Scheme) && u.Hostname() != "" && u.Fragment == ""
+}
+
+func isURL(text string, schemes ...string) bool {
+	u, err := url.Parse(text)
+	return err == nil && isServer(text, schemes...) && u.User == nil && u.RawQuery == ""
+}
+
+func isOrigin(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.Scheme != "" && u.Host != "" && u.Scheme+"://"+u.Host == text
+}
+
+func isDatabase(text string) bool {
+	if path, isFile := strings.CutPrefix(text, "sqlite:"); isFile {
+		return path != ""
+	}
+	u, err := url.Parse(text)
+	return err == nil && isServer(text, "mysql") && u.User != nil && len(strings.Trim(u.Path, "/")) > 0
+}
+
+func isSchedule(text string) bool {
+	_, err := cron.ParseStandard(text)
+	return err == nil
+}
+
+// Warnings names the settings that give up some safety, one sentence each, for
+// the log at the start.
+func (c Config) Warnings() []string {
+	var found []string
+	warn := func(when bool, sentence string) {
+		if when {
+			found = append(found, sentence)
+		}
+	}
+	host, _, _ := net.SplitHostPort(c.Listen)
+	addr, err := netip.ParseAddr(host)
+	local := host == "localhost" || err == nil && addr.IsLoopback()
+	open := slices.ContainsFunc(c.TrustedProxies, func(p netip.Prefix) bool { return p.Bits() == 0 })
+	warn(!local, "listen is reachable from other machines and speaks plain HTTP: only a reverse proxy with TLS may reach it")
+	warn(isPlainPublic(c.PublicURL), "public_url is plain HTTP: device ids and messages can be read on the way")
+	warn(open, "trusted_proxies contains every address: clients can choose the address that limits count")
+	warn(c.Limits.WritesPerMinute == 0 || c.Limits.ReadsPerMinute == 0 || c.Limits.DeviceWritesPerMinute == 0, "a limit is switched off (0)")
+	warn(c.Limits.ExemptLoopback && len(c.TrustedProxies) == 0, "limits.exempt_loopback without trusted_proxies: behind a proxy on this machine nobody is limited")
+	warn(c.Zammad.WriteHorizon < c.Zammad.WriteTimeout, "zammad.write_horizon is shorter than zammad.write_timeout: messages can be doubled")
+	return found
+}
+
+func isPlainPublic(text string) bool {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" {
+		return false
+	}
+	addr, err := netip.ParseAddr(u.Hostname())
+	return u.Hostname() != "localhost" && (err != nil || !addr.IsLoopback())
+}

@@ -1,0 +1,166 @@
+// Package config holds the settings of an installation: one tree of structs is
+// the only source. The YAML file, the environment, config.example.yaml and
+// docs/configuration.md all follow from its tags and comments. Settings of
+// regions are not here, they live in the database.
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Config is every setting with its effective value. Each field's comment is its
+// documentation: meaning, unit, default, consequence.
+type Config struct {
+	// Address and port that the HTTP server listens on. Default 127.0.0.1:8080,
+	// which only this machine reaches: a reverse proxy with TLS belongs in front.
+	Listen string `yaml:"listen" env:"LISTEN"`
+	// Address under which devices and Zammad reach this installation, such as
+	// https://chat.example.org. Default empty. It is shown to operators and
+	// decides nothing.
+	PublicURL string `yaml:"public_url" env:"PUBLIC_URL"`
+	// Folder of the embedded database and the secret key. Default ./data; it is
+	// made if it does not exist.
+	DataDir string `yaml:"data_dir" env:"DATA_DIR"`
+	// Name of this process in leases and run records; two processes must not
+	// share one. Default host name and process number.
+	Instance string `yaml:"instance" env:"INSTANCE"`
+	// The secret key itself, 32 bytes as 64 hex digits or as base64. Default
+	// empty: the key is read from secret_key_file. With another key all stored
+	// tokens are unreadable and every device is a stranger.
+	SecretKey Secret `yaml:"secret_key" env:"SECRET_KEY"`
+	// File with the secret key. Default secret.key in data_dir; serve makes it
+	// with mode 0600 if it does not exist. Keep a copy apart from the database's.
+	SecretKeyFile string `yaml:"secret_key_file" env:"SECRET_KEY_FILE"`
+	// Networks (CIDR) of reverse proxies whose X-Forwarded-For is believed.
+	// Default none. Without it all clients of a proxy share the limits of one
+	// address; with a network that is too wide, clients choose their address.
+	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" env:"TRUSTED_PROXIES"`
+	// How long running requests may take to finish after SIGTERM. Default 20s;
+	// what still runs then is cut off.
+	ShutdownTimeout time.Duration `yaml:"shutdown_timeout" env:"SHUTDOWN_TIMEOUT"`
+
+	Database  Database  `yaml:"database" envPrefix:"DATABASE_"`
+	Redis     Redis     `yaml:"redis" envPrefix:"REDIS_"`
+	Zammad    Zammad    `yaml:"zammad" envPrefix:"ZAMMAD_"`
+	Limits    Limits    `yaml:"limits" envPrefix:"LIMITS_"`
+	CORS      CORS      `yaml:"cors" envPrefix:"CORS_"`
+	Jobs      Jobs      `yaml:"jobs" envPrefix:"JOBS_"`
+	Retention Retention `yaml:"retention" envPrefix:"RETENTION_"`
+	Log       Log       `yaml:"log" envPrefix:"LOG_"`
+}
+
+// Database says where everything is kept.
+type Database struct {
+	// sqlite:PATH or mysql://user:password@host:port/name (MySQL or MariaDB).
+	// Default the file deskbridge.db in data_dir. Several instances need MySQL.
+	URL SecretURL `yaml:"url" env:"URL"`
+	// File that holds the URL, for secrets that are mounted as files. Default
+	// empty. Setting both is an error.
+	URLFile string `yaml:"url_file" env:"URL_FILE"`
+}
+
+// Redis carries notices between instances.
+type Redis struct {
+	// redis://user:password@host:port/number, or rediss:// for TLS. Default
+	// empty: instances look into the database instead, every second.
+	URL SecretURL `yaml:"url" env:"URL"`
+	// File that holds the URL. Default empty. Setting both is an error.
+	URLFile string `yaml:"url_file" env:"URL_FILE"`
+}
+
+// Zammad holds what is the same for the Zammads of all regions.
+type Zammad struct {
+	// How long a write that was cut off may still be running inside Zammad.
+	// Default 300s. A message whose fate is unknown is looked for during this
+	// time before it is sent again; too short a time can double messages.
+	WriteHorizon time.Duration `yaml:"write_horizon" env:"WRITE_HORIZON"`
+	// Calls at once to one Zammad. Default 4; more makes a small Zammad slower
+	// for its agents, not faster for devices.
+	Concurrency int `yaml:"concurrency" env:"CONCURRENCY"`
+	// How long a read may take. Default 15s; it is tried again afterwards.
+	ReadTimeout time.Duration `yaml:"read_timeout" env:"READ_TIMEOUT"`
+	// How long a write may take. Default 60s; afterwards its outcome is unknown
+	// and is settled by reading.
+	WriteTimeout time.Duration `yaml:"write_timeout" env:"WRITE_TIMEOUT"`
+}
+
+// Limits bound what clients may ask of this instance. 0 means no limit for the
+// numbers a minute.
+type Limits struct {
+	// Writes a minute from one client address, and as many at once. Default 600;
+	// more get 429 with Retry-After.
+	WritesPerMinute int `yaml:"writes_per_minute" env:"WRITES_PER_MINUTE"`
+	// Reads a minute from one client address, and as many at once. Default 6000;
+	// polls are cheap, and many devices may share an address.
+	ReadsPerMinute int `yaml:"reads_per_minute" env:"READS_PER_MINUTE"`
+	// Writes a minute of one device. Default 60.
+	DeviceWritesPerMinute int `yaml:"device_writes_per_minute" env:"DEVICE_WRITES_PER_MINUTE"`
+	// Largest body of a device's request, in bytes. Default 1048576 (1 MiB); a
+	// larger one gets 413.
+	BodyBytes int64 `yaml:"body_bytes" env:"BODY_BYTES"`
+	// Largest webhook delivery, in bytes. Default 10485760 (10 MiB); a larger
+	// one gets 413, and its ticket is read by reconciliation.
+	WebhookBodyBytes int64 `yaml:"webhook_body_bytes" env:"WEBHOOK_BODY_BYTES"`
+	// Frees clients on loopback addresses from the limits per address. Default
+	// false. Behind a proxy on the same machine it needs trusted_proxies, or
+	// nobody is limited.
+	ExemptLoopback bool `yaml:"exempt_loopback" env:"EXEMPT_LOOPBACK"`
+}
+
+// CORS is for web apps on other origins.
+type CORS struct {
+	// Origins whose pages may call the device API, such as https://app.example.org.
+	// Default *, every origin: the API rests on no cookies. An empty list
+	// forbids all.
+	Origins []string `yaml:"origins" env:"ORIGINS"`
+}
+
+// Jobs says when the clock starts what: cron fields (minute hour day month
+// weekday) in UTC, or "@every 30s".
+type Jobs struct {
+	// Removes what is older than the retention. Default "17 3 * * *".
+	Prune string `yaml:"prune" env:"PRUNE"`
+	// Reads the recently changed tickets of each Zammad. Default "@every 30s":
+	// so late is an answer whose webhook was lost. Each run costs a search.
+	Reconcile string `yaml:"reconcile" env:"RECONCILE"`
+	// Repairs lanes that wait for nothing. Default "@every 1m".
+	OutboxSweep string `yaml:"outbox_sweep" env:"OUTBOX_SWEEP"`
+}
+
+// Retention says how long records are kept that belong to no region's own
+// setting (chats: 180 days after the last message unless the region says else).
+type Retention struct {
+	// Raw webhook deliveries, in days. Default 7.
+	DeliveryDays int `yaml:"delivery_days" env:"DELIVERY_DAYS"`
+	// Records of who was told which decision of the gate, in days. Default 90.
+	ExposureDays int `yaml:"exposure_days" env:"EXPOSURE_DAYS"`
+	// Run records of jobs, in days. Default 90.
+	JobRunDays int `yaml:"job_run_days" env:"JOB_RUN_DAYS"`
+}
+
+// Log says what is written to standard error.
+type Log struct {
+	// debug, info, warn or error. Default info; debug has a line for each poll.
+	Level string `yaml:"level" env:"LEVEL"`
+	// text or json. Default text.
+	Format string `yaml:"format" env:"FORMAT"`
+}
+
+// Default gives the settings of an installation that sets none.
+func Default() Config {
+	return Config{
+		Listen:          "127.0.0.1:8080",
+		DataDir:         "./data",
+		ShutdownTimeout: 20 * time.Second,
+		Zammad:          Zammad{WriteHorizon: 300 * time.Second, Concurrency: 4, ReadTimeout: 15 * time.Second, WriteTimeout: time.Minute},
+		Limits: Limits{
+			WritesPerMinute: 600, ReadsPerMinute: 6000, DeviceWritesPerMinute: 60,
+			BodyBytes: 1 << 20, WebhookBodyBytes: 10 << 20,
+		},
+		CORS:      CORS{Origins: []string{"*"}},
+		Jobs:      Jobs{Prune: "17 3 * * *", Reconcile: "@every 30s", OutboxSweep: "@every 1m"},
+		Retention: Retention{DeliveryDays: 7, ExposureDays: 90, JobRunDays: 90},
+		Log:       Log{Level: "info", Format: "text"},
+	}
+}
