@@ -346,3 +346,40 @@ func TestRetrySucceeds(t *testing.T) {
 		t.Errorf("%+v", calls)
 	}
 }
+
+// TestReusedConnectionCut breaks a connection that has served a call before:
+// net/http repeats some requests by itself then, and no write may be among them.
+func TestReusedConnectionCut(t *testing.T) {
+	t.Parallel()
+	var writes hits
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			_, _ = io.WriteString(w, `{"id":5}`)
+			return
+		}
+		writes.Add(1)
+		_, _ = io.Copy(io.Discard, r.Body)
+		panic(http.ErrAbortHandler)
+	}))
+	defer server.Close()
+	client := newTestClient(t, server.URL)
+	for name, call := range map[string]func() error{
+		"create": func() error { return write(client) },
+		"post":   func() error { return post(client) },
+		"merge":  func() error { return client.Tickets.Merge(context.Background(), 5, "37005") },
+		"delete": func() error { return client.Tickets.Delete(context.Background(), 5) },
+		"update": func() error {
+			_, err := client.Articles.SetInternal(context.Background(), 5, true)
+			return err
+		},
+	} {
+		if err := read(client); err != nil { // leaves a connection to be used again
+			t.Fatal(err)
+		}
+		writes.Store(0)
+		checkKind(t, call(), ErrAmbiguous)
+		if writes.Load() != 1 {
+			t.Errorf("%s: sent %d times", name, writes.Load())
+		}
+	}
+}
