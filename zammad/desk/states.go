@@ -1,0 +1,153 @@
+package desk
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"deskbridge/bridge"
+	"deskbridge/zammad"
+)
+
+// statesFor is how long Zammad's list of ticket states is believed: an
+// administrator adds or changes one a few times in a Zammad's life.
+//
+// Failure policy: an id that is not in the list makes it be read at once; if
+// that fails the old list goes on.
+const statesFor = time.Hour
+
+// statesAgain is how soon the list may be read again because of an id that is
+// not in it, so that one that is never listed does not cost a call each time.
+const statesAgain = 10 * time.Second
+
+// stateList translates the states of one Zammad.
+type stateList map[zammad.StateID]bridge.TicketState
+
+// states knows the ticket states of one Zammad. They are told apart by type,
+// since administrators can rename them (contract 2.6).
+type states struct {
+	client *zammad.Client
+	now    func() time.Time
+	turn   chan struct{} // holds one token: who has it may read the list anew
+
+	mu     sync.Mutex
+	known  stateList
+	reopen zammad.StateID
+	read   time.Time
+}
+
+func newStates(client *zammad.Client, now func() time.Time) *states {
+	s := &states{client: client, now: now, turn: make(chan struct{}, 1)}
+	s.turn <- struct{}{}
+	return s
+}
+
+// warm reads the list unless it is known: at most one call. Writes do this
+// first, so that what they answer can be read without another call.
+func (s *states) warm(ctx context.Context) error {
+	_, err := s.list(ctx, func(stateList) bool { return true })
+	return err
+}
+
+// of translates a state. One that cannot be learned counts as open, which
+// loses nothing: the next reading of the ticket tells.
+func (s *states) of(ctx context.Context, id zammad.StateID) bridge.TicketState {
+	has := func(known stateList) bool { _, ok := known[id]; return ok }
+	if known, _ := s.list(ctx, has); known[id] != bridge.TicketNone {
+		return known[id]
+	}
+	return bridge.TicketOpen
+}
+
+// opened gives the state that a follow-up puts a ticket in.
+func (s *states) opened(ctx context.Context) (zammad.StateID, error) {
+	if err := s.warm(ctx); err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reopen == 0 {
+		return 0, refused(bridge.DeskRefused, "this Zammad has no active ticket state of the type %q", zammad.StateOpen)
+	}
+	return s.reopen, nil
+}
+
+// list gives the known states, read anew if they are old or not enough. With
+// an error it still gives what was known before.
+func (s *states) list(ctx context.Context, enough func(stateList) bool) (stateList, error) {
+	if known, fresh := s.peek(enough); fresh {
+		return known, nil
+	}
+	select {
+	case <-ctx.Done():
+		known, _ := s.peek(enough)
+		return known, &bridge.DeskError{Kind: bridge.DeskUnavailable, Err: ctx.Err()}
+	case <-s.turn:
+	}
+	defer func() { s.turn <- struct{}{} }()
+	known, fresh := s.peek(enough)
+	if fresh {
+		return known, nil // somebody else has read it in the meantime
+	}
+	all, err := s.client.States.List(ctx)
+	if err != nil {
+		if known != nil {
+			return known, nil
+		}
+		return nil, failed(ctx, s.client, err, ofAll)
+	}
+	return s.learn(all), nil
+}
+
+// peek gives the list and whether it will do.
+func (s *states) peek(enough func(stateList) bool) (known stateList, fresh bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	age := s.now().Sub(s.read)
+	return s.known, s.known != nil && age < statesFor && (age < statesAgain || enough(s.known))
+}
+
+func (s *states) learn(all []zammad.State) stateList {
+	known := make(stateList, len(all))
+	var reopen zammad.StateID
+	for _, state := range all {
+		known[state.ID] = stateOfType(state.Type)
+		// The default for follow-ups if it is open, otherwise the first open one.
+		if state.Active && state.Type == zammad.StateOpen && (reopen == 0 || state.DefaultFollowUp) {
+			reopen = state.ID
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known, s.reopen, s.read = known, reopen, s.now()
+	return known
+}
+
+// stateOfType translates a state's type. Types that are not known here take
+// messages like an open ticket.
+func stateOfType(kind string) bridge.TicketState {
+	switch kind {
+	case zammad.StateClosed, "removed": // "removed" is gone in newer versions (contract 7)
+		return bridge.TicketClosed
+	case zammad.StateMerged:
+		return bridge.TicketMerged
+	default: // new, open, pending reminder, pending action
+		return bridge.TicketOpen
+	}
+}
+
+// stateOfName translates a state as webhooks give it: by name only (contract
+// 4.2). It knows the names that Zammad is delivered with; a renamed state is
+// TicketNone, which is to say that the delivery does not tell.
+func stateOfName(name zammad.Name) bridge.TicketState {
+	switch name {
+	case "new", "open", "pending reminder", "pending close":
+		return bridge.TicketOpen
+	case "closed", "removed":
+		return bridge.TicketClosed
+	case "merged":
+		return bridge.TicketMerged
+	default:
+		return bridge.TicketNone
+	}
+}
