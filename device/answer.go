@@ -1,0 +1,153 @@
+package device
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"deskbridge/bridge"
+)
+
+// The values of constant headers, shared by all answers. Nothing writes to them.
+var (
+	contentJSON = []string{"application/json; charset=utf-8"}
+	// revalidate lets a client keep an answer and ask whether it still holds;
+	// nobody between may keep it.
+	revalidate = []string{"private, no-cache"}
+)
+
+// maxKept is the largest buffer, in bytes, that is kept for the next answer.
+const maxKept = 256 << 10
+
+// etag is an entity tag with its quotes; empty for answers without one.
+type etag string
+
+// stateTag names a device's state as one region and one since show it. It needs
+// nothing but numbers, so that a poll without news costs no query.
+func stateTag(r *bridge.Region, seq, since bridge.Seq) etag {
+	var room [64]byte
+	b := append(room[:0], '"')
+	b = strconv.AppendInt(b, r.Version, 10)
+	b = strconv.AppendInt(append(b, '-'), int64(seq), 10)
+	b = strconv.AppendInt(append(b, '-'), int64(since), 10)
+	return etag(append(b, '"'))
+}
+
+// in says whether the values of If-None-Match name the tag. Tags are compared
+// weakly (RFC 9110, 13.1.2): a proxy that compresses makes them weak. What is no
+// list of tags matches nothing, so that the client gets the whole answer.
+func (e etag) in(condition []string) bool {
+	for _, list := range condition {
+		for {
+			list = strings.TrimLeft(list, " \t,")
+			if list == "" {
+				break
+			}
+			if list == "*" {
+				return true
+			}
+			list = strings.TrimPrefix(list, "W/")
+			if list == "" || list[0] != '"' {
+				break
+			}
+			end := strings.IndexByte(list[1:], '"')
+			if end < 0 {
+				break
+			}
+			if list[:end+2] == string(e) {
+				return true
+			}
+			list = list[end+2:]
+		}
+	}
+	return false
+}
+
+// parseSince reads the query of a chat call. No since is 0: everything.
+func parseSince(query string) (bridge.Seq, error) {
+	if query == "" {
+		return 0, nil
+	}
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return 0, fmt.Errorf("%w (query: %w)", bridge.ErrSince, err)
+	}
+	since, asked := values["since"]
+	if !asked {
+		return 0, nil
+	}
+	if len(since) > 1 {
+		return 0, bridge.ErrSince
+	}
+	n, err := strconv.ParseUint(since[0], 10, 63)
+	if err != nil {
+		return 0, bridge.ErrSince
+	}
+	return bridge.Seq(n), nil
+}
+
+// unstored says that an error which is none of the catalogue came from the
+// store: nothing was stored, and the same request may succeed later.
+func unstored(err error) error {
+	var known *bridge.Error
+	if err == nil || errors.As(err, &known) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return fmt.Errorf("%w (%w)", bridge.ErrStorage, err)
+}
+
+func notModified(c *gin.Context, tag etag) error {
+	h := c.Writer.Header()
+	h["Etag"] = []string{string(tag)}
+	h["Cache-Control"] = revalidate
+	c.Status(http.StatusNotModified)
+	c.Writer.WriteHeaderNow()
+	return nil
+}
+
+// answerJSON writes a document. An error means that the client took none of it.
+func (d *Door) answerJSON(c *gin.Context, tag etag, document any) error {
+	buffer := d.buffers.Get().(*bytes.Buffer)
+	buffer.Reset()
+	defer func() {
+		if buffer.Cap() <= maxKept {
+			d.buffers.Put(buffer)
+		}
+	}()
+	if err := encode(buffer, document); err != nil {
+		return err
+	}
+	return writeJSON(c, tag, buffer.Bytes())
+}
+
+func encode(to *bytes.Buffer, document any) error {
+	encoder := json.NewEncoder(to)
+	encoder.SetEscapeHTML(false) // nobody puts this into a page, and content is full of tags
+	if err := encoder.Encode(document); err != nil {
+		return fmt.Errorf("encode the answer: %w", err)
+	}
+	return nil
+}
+
+func writeJSON(c *gin.Context, tag etag, body []byte) error {
+	h := c.Writer.Header()
+	h["Content-Type"] = contentJSON
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	h["Cache-Control"] = revalidate
+	if tag != "" {
+		h["Etag"] = []string{string(tag)}
+	}
+	c.Status(http.StatusOK)
+	if _, err := c.Writer.Write(body); err != nil {
+		return fmt.Errorf("write the answer: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,171 @@
+package device
+
+import (
+	"cmp"
+	"errors"
+
+	"github.com/gin-gonic/gin"
+
+	"deskbridge/bridge"
+)
+
+// read answers a poll. It writes nothing anywhere.
+func (d *Door) read(c *gin.Context) error {
+	who, err := d.caller(c)
+	if err != nil {
+		if errors.Is(err, bridge.ErrDeviceID) && c.Param("device") == "" {
+			// The app asks once with an empty id before it has made one.
+			return bridge.ErrChatNotFound
+		}
+		return err
+	}
+	since, err := parseSince(c.Request.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	condition := c.Request.Header["If-None-Match"]
+	if len(condition) > 0 {
+		if seq, known := d.Watermarks.Seq(who.region.ID, who.device); known {
+			if tag := stateTag(who.region, seq, since); tag.in(condition) {
+				return notModified(c, tag)
+			}
+		}
+	}
+	history, err := d.history(c, who, since)
+	if err != nil {
+		return err
+	}
+	d.Watermarks.Learn(bridge.Change{Region: who.region.ID, Device: who.device, Seq: history.Seq})
+	tag := stateTag(who.region, history.Seq, since)
+	if tag.in(condition) {
+		return notModified(c, tag)
+	}
+	return d.answerState(c, who.region, history, tag)
+}
+
+// history reads what changed after since. A since ahead of the device's own
+// sequence was given before its history was removed here; the device then gets
+// everything, and sees by the smaller seq that it starts anew.
+func (d *Door) history(c *gin.Context, who caller, since bridge.Seq) (bridge.History, error) {
+	history, err := d.Chats.History(c.Request.Context(), who.region, who.device, since)
+	if err == nil && history.Seq < since {
+		history, err = d.Chats.History(c.Request.Context(), who.region, who.device, 0)
+	}
+	return history, unstored(err)
+}
+
+// send stores a message, a consent or both, and answers with the same document
+// as a poll. What it answers with 200 is durable; it never waits for the desk.
+func (d *Door) send(c *gin.Context) error {
+	who, err := d.caller(c)
+	if err != nil {
+		return err
+	}
+	since, err := parseSince(c.Request.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	sending, err := readSending(c.Request, cmp.Or(who.region.Settings.MaxText, bridge.DefaultMaxText))
+	if err != nil {
+		return err
+	}
+	sending.Device, sending.Language = who.device, who.language
+	sending.AppVersion = c.Request.Header.Get(headerAppVersion)
+
+	accepted, err := d.Chats.Send(c.Request.Context(), who.region, sending)
+	if err != nil {
+		return unstored(err)
+	}
+	var history bridge.History
+	if accepted.First && since == 0 {
+		// Nothing else can be there, so nothing needs to be read.
+		history = bridge.History{
+			Chat:     bridge.Chat{Consent: sending.Consent},
+			Seq:      accepted.Seq,
+			Messages: []bridge.Message{accepted.Message},
+		}
+	} else if history, err = d.history(c, who, since); err != nil {
+		return err
+	}
+	return d.answerState(c, who.region, history, stateTag(who.region, history.Seq, since))
+}
+
+// state is the answer to every chat call, reading or writing.
+type state struct {
+	Messages          []message `json:"messages"`
+	EvaluationConsent bool      `json:"evaluation_consent"`
+	ChatbotTyping     bool      `json:"chatbot_typing"` // always false: no bot writes here
+	TicketURL         string    `json:"ticket_url"`     // always there, because apps need the key
+	Seq               int64     `json:"seq"`            // of the device; what it hands back as since
+}
+
+// message is a message on the wire. The keys up to content are those of the
+// app's first server.
+type message struct {
+	ID              int64    `json:"id"`
+	CreatedAt       string   `json:"created_at"`
+	Role            string   `json:"role"`
+	UserIsAuthor    bool     `json:"user_is_author"`
+	AutomaticAnswer bool     `json:"automatic_answer"`
+	Content         string   `json:"content"`
+	Seq             int64    `json:"seq"`
+	Text            string   `json:"text"`
+	Author          string   `json:"author"`
+	Status          string   `json:"status"`
+	Attachments     []string `json:"attachments"` // always empty: messages have text only
+	ClientID        string   `json:"client_id,omitempty"`
+	Error           string   `json:"error,omitempty"`     // stable code, of a failed message
+	Retracted       bool     `json:"retracted,omitempty"` // taken back: remove it from the screen
+}
+
+// The roles of the app's first server; author says it more finely.
+const (
+	roleUser  = "user"
+	roleAgent = "agent"
+)
+
+// timeFormat is RFC 3339 with milliseconds; times are UTC. One time that is no
+// ISO 8601 would break an app's whole answer.
+const timeFormat = "2006-01-02T15:04:05.000Z"
+
+// attachments is the empty list that all messages share.
+var attachments = []string{}
+
+func wireMessage(m *bridge.Message) message {
+	out := message{
+		ID:              int64(m.ID),
+		CreatedAt:       m.CreatedAt.UTC().Format(timeFormat),
+		Role:            roleAgent,
+		UserIsAuthor:    m.Author == bridge.AuthorUser,
+		AutomaticAnswer: m.Automatic,
+		Content:         m.HTML,
+		Seq:             int64(m.Seq),
+		Text:            m.Text,
+		Author:          string(m.Author),
+		Status:          string(m.Status),
+		Attachments:     attachments,
+		ClientID:        m.ClientKey,
+		Retracted:       m.Retracted,
+	}
+	if out.UserIsAuthor {
+		out.Role = roleUser
+	}
+	if m.Status == bridge.StatusFailed {
+		out.Error = m.FailCode
+	}
+	return out
+}
+
+func (d *Door) answerState(c *gin.Context, r *bridge.Region, h bridge.History, tag etag) error {
+	out := state{Messages: make([]message, len(h.Messages)), Seq: int64(h.Seq)}
+	for i := range h.Messages {
+		out.Messages[i] = wireMessage(&h.Messages[i])
+	}
+	if h.Chat.Consent != nil {
+		out.EvaluationConsent = *h.Chat.Consent
+	}
+	if r.Settings.RevealTicketURL && h.Chat.Ticket != 0 {
+		out.TicketURL = d.TicketURL(r, h.Chat.Ticket)
+	}
+	return d.answerJSON(c, tag, &out)
+}

@@ -1,0 +1,123 @@
+// Package device is the door at which apps knock: the public chat API of
+// Integreat and what goes beyond it. Its wire types end here; behind the door
+// there are only the words of the heart.
+//
+// Nobody signs in: the device id in the path is the only secret. It is checked,
+// hashed and forgotten in the first lines of every request.
+package device
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"sync"
+
+	"github.com/gin-gonic/gin"
+
+	"deskbridge/bridge"
+	"deskbridge/gate"
+	"deskbridge/server"
+)
+
+// Chats is what the door asks of the heart.
+type Chats interface {
+	Send(ctx context.Context, r *bridge.Region, s bridge.Sending) (bridge.Accepted, error)
+	History(ctx context.Context, r *bridge.Region, d bridge.DeviceHash, since bridge.Seq) (bridge.History, error)
+	Decide(ctx context.Context, r *bridge.Region, d bridge.DeviceHash, language, appVersion string) (gate.Decision, error)
+}
+
+// Regions is what the door must know of regions. Both calls are answered from
+// memory, and the regions are read-only.
+type Regions interface {
+	BySlug(slug string) (*bridge.Region, bool)
+	All() []*bridge.Region
+}
+
+// Watermarks knows how far a device's history is, so that a poll without news
+// asks no database. Learn is told what was just read there.
+type Watermarks interface {
+	Seq(r bridge.RegionID, d bridge.DeviceHash) (bridge.Seq, bool)
+	Learn(c bridge.Change)
+}
+
+// Deps is what the door works with; all of it is required.
+type Deps struct {
+	Chats      Chats
+	Regions    Regions
+	Watermarks Watermarks
+	Hasher     bridge.Hasher
+	// TicketURL is the address at which agents see a ticket. It is asked only
+	// for regions that reveal it.
+	TicketURL func(r *bridge.Region, id bridge.TicketID) string
+}
+
+// Door serves the device API.
+type Door struct {
+	Deps
+	buffers sync.Pool // of *bytes.Buffer, for answers
+}
+
+// New makes a door.
+func New(deps Deps) *Door {
+	d := &Door{Deps: deps}
+	d.buffers.New = func() any { return new(bytes.Buffer) }
+	return d
+}
+
+// headerAppVersion is how an app tells its version; apps that don't are not
+// restricted by the gate's minimum version.
+const headerAppVersion = "X-App-Version"
+
+// Routes mounts the door. Every path ends with a slash; without it the answer
+// is the 404 of any other unknown path, since a redirect would put the device
+// id into one more header and one more log.
+//
+// Gin wants one name for a parameter at one place, so :x is the region, and :y
+// is the language or, before is_chat_enabled, the device. An empty device
+// ("chat//") reaches the same route with an empty parameter.
+func (d *Door) Routes(r gin.IRouter) {
+	for _, chat := range []string{"/api/v3/:x/:y/chat/:device/", "/:x/:y/wp-json/extensions/v3/chat/:device/"} {
+		d.get(r, chat, d.read)
+		r.POST(chat, server.H(d.send))
+	}
+	d.get(r, "/api/v3/:x/is_chat_enabled/", d.regionEnabled)
+	d.get(r, "/api/v3/:x/:y/is_chat_enabled/", d.deviceEnabled)
+	d.get(r, "/api/v3/regions/", d.regionList)
+	d.get(r, "/api/v3/regions/:region/", d.regionDocument)
+	d.get(r, "/wp-json/extensions/v3/sites/", d.regionList)
+}
+
+// get mounts a read for GET and HEAD; net/http leaves the body of HEAD away.
+func (d *Door) get(r gin.IRouter, path string, handle func(*gin.Context) error) {
+	r.Match([]string{http.MethodGet, http.MethodHead}, path, server.H(handle))
+}
+
+// caller is who asks, where, and in which language.
+type caller struct {
+	region   *bridge.Region
+	language string
+	device   bridge.DeviceHash
+}
+
+// caller reads the path of a chat call. A region that is switched off answers
+// before anything else of the path is looked at.
+//
+// Errors: ErrRegionNotFound, ErrRegionOff, ErrLanguageNotFound, ErrDeviceID.
+func (d *Door) caller(c *gin.Context) (caller, error) {
+	region, known := d.Regions.BySlug(c.Param("x"))
+	if !known {
+		return caller{}, bridge.ErrRegionNotFound
+	}
+	if !region.Served() {
+		return caller{}, bridge.ErrRegionOff
+	}
+	language := c.Param("y")
+	if !region.HasLanguage(language) {
+		return caller{}, bridge.ErrLanguageNotFound
+	}
+	id := c.Param("device")
+	if err := bridge.CheckDeviceID(id); err != nil {
+		return caller{}, err
+	}
+	return caller{region, language, d.Hasher.Hash(id)}, nil
+}
