@@ -1,0 +1,304 @@
+package simulator
+
+import (
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// kind is a sort of objects that admins manage by plain create, read, update and delete
+// (contract 5).
+type kind struct {
+	path     string
+	table    func(*database) *table
+	needs    []string // to write, and to read unless reads says otherwise
+	reads    []string
+	defaults row // the columns a caller may set
+	unique   bool
+	fixed    bool // cannot be deleted
+	check    func(*call, row) error
+	render   func(*call, row) row
+}
+
+var kinds = []kind{
+	{path: "groups", table: func(d *database) *table { return d.groups }, needs: []string{"admin.group"},
+		unique: true, fixed: true, render: (*call).renderGroup,
+		defaults: row{"signature_id": nil, "email_address_id": nil, "name": nil, "assignment_timeout": nil,
+			"follow_up_possible": "yes", "reopen_time_in_days": nil, "follow_up_assignment": true,
+			"active": true, "shared_drafts": true, "note": nil}},
+	{path: "roles", table: func(d *database) *table { return d.roles }, needs: []string{"admin.role"}, unique: true, fixed: true,
+		defaults: row{"name": nil, "preferences": map[string]any{}, "default_at_signup": false, "active": true,
+			"note": nil, "permissions": []any{}, "group_ids": map[string]any{}}},
+	{path: "webhooks", table: func(d *database) *table { return d.webhooks }, needs: []string{"admin.webhook"}, check: checkWebhook,
+		defaults: row{"name": nil, "endpoint": nil, "signature_token": nil, "ssl_verify": true,
+			"basic_auth_username": nil, "basic_auth_password": nil, "note": nil, "pre_defined_webhook_type": nil,
+			"customized_payload": false, "custom_payload": nil, "preferences": map[string]any{}, "active": true}},
+	{path: "triggers", table: func(d *database) *table { return d.triggers }, needs: []string{"admin.trigger"}, unique: true, check: checkTrigger,
+		defaults: row{"name": nil, "condition": map[string]any{}, "perform": map[string]any{}, "disable_notification": true,
+			"note": nil, "activator": "action", "execution_condition_mode": "selective", "active": true}},
+	{path: "jobs", table: func(d *database) *table { return d.jobs }, needs: []string{"admin.scheduler"}, unique: true,
+		defaults: row{"name": nil, "timeplan": map[string]any{}, "condition": map[string]any{}, "perform": map[string]any{},
+			"disable_notification": true, "last_run_at": nil, "next_run_at": nil, "running": false, "processed": 0,
+			"matching": 0, "pid": nil, "note": nil, "active": false}},
+	{path: "overviews", table: func(d *database) *table { return d.overviews }, needs: []string{"admin.overview"}, check: fillOverview,
+		defaults: row{"name": nil, "link": nil, "prio": nil, "condition": map[string]any{}, "order": map[string]any{},
+			"group_by": nil, "group_direction": nil, "organization_shared": false, "out_of_office": false,
+			"view": map[string]any{}, "active": true, "role_ids": []any{}, "user_ids": []any{}}},
+	{path: "ticket_states", table: func(d *database) *table { return d.states }, needs: []string{"admin.object"}, reads: ticketRights,
+		unique: true, render: (*call).renderState,
+		defaults: row{"state_type_id": nil, "name": nil, "next_state_id": nil, "ignore_escalation": false,
+			"default_create": false, "default_follow_up": false, "note": nil, "active": true}},
+	{path: "ticket_priorities", table: func(d *database) *table { return d.priorities }, needs: []string{"admin.object"},
+		reads: ticketRights, unique: true,
+		defaults: row{"name": nil, "default_create": false, "ui_icon": nil, "ui_color": nil, "note": nil, "active": true}},
+}
+
+var ticketRights = []string{"ticket.agent", "ticket.customer"}
+
+func (k kind) routes(v1 string) []route {
+	reads := k.reads
+	if reads == nil {
+		reads = k.needs
+	}
+	one := v1 + "/" + k.path + "/{id}"
+	list := []route{
+		{pattern: "GET " + v1 + "/" + k.path, handle: k.list, needs: reads},
+		{pattern: "GET " + one, handle: k.get, needs: reads},
+		{pattern: "POST " + v1 + "/" + k.path, handle: k.create, needs: k.needs},
+		{pattern: "PUT " + one, handle: k.update, needs: k.needs},
+	}
+	if !k.fixed {
+		list = append(list, route{pattern: "DELETE " + one, handle: k.remove, needs: k.needs})
+	}
+	return list
+}
+
+func (k kind) show(c *call, r row) row {
+	if k.render != nil {
+		return k.render(c, r)
+	}
+	return r
+}
+
+func (k kind) list(c *call) (any, error) {
+	all := k.table(c.database).all(nil)
+	from, to := c.page(len(all), 500, 1000)
+	out := []row{}
+	for _, r := range all[from:to] {
+		out = append(out, k.show(c, r))
+	}
+	return out, nil
+}
+
+func (k kind) get(c *call) (any, error) {
+	r, err := k.table(c.database).find(c.pathID("id"))
+	if err != nil {
+		return nil, err
+	}
+	return k.show(c, r), nil
+}
+
+// take copies what the caller may set, cast to the type of the column.
+func (k kind) take(c *call, into row) row {
+	changes := row{"updated_by_id": c.user.id(), "updated_at": c.stamp()}
+	for column, standard := range k.defaults {
+		v, given := c.params[column]
+		if !given {
+			continue
+		}
+		if _, boolean := standard.(bool); boolean {
+			v = castBool(v)
+		}
+		if s, ok := v.(string); ok {
+			v = strings.ReplaceAll(s, "\x00", "")
+		}
+		changes[column] = v
+	}
+	return into.with(changes)
+}
+
+func (k kind) create(c *call) (any, error) {
+	r := k.take(c, k.defaults.with(row{"created_by_id": c.user.id(), "created_at": c.stamp()}))
+	if k.check != nil {
+		if err := k.check(c, r); err != nil {
+			return nil, err
+		}
+	}
+	if err := k.constraints(c, r); err != nil {
+		k.table(c.database).next++ // the sequence has moved although the row was refused
+		return nil, err
+	}
+	return answer{status: 201, body: k.show(c, k.table(c.database).insert(&c.tx, r))}, nil
+}
+
+// constraints are those of the database, which are asked last and use an id up.
+func (k kind) constraints(c *call, r row) error {
+	if k.path == "triggers" && len(r.object("condition")) == 0 {
+		return invalid(`Attribute 'condition" of relation "triggers' required!`)
+	}
+	if old, taken := k.table(c.database).by("name", r.str("name")); k.unique && taken && old.id() != r.id() {
+		return invalid("This object already exists.")
+	}
+	return nil
+}
+
+func (k kind) update(c *call) (any, error) {
+	old, err := k.table(c.database).find(c.pathID("id"))
+	if err != nil {
+		return nil, err
+	}
+	r := k.take(c, old)
+	if k.check != nil {
+		if err := k.check(c, r); err != nil {
+			return nil, err
+		}
+	}
+	if err := k.constraints(c, r); err != nil {
+		return nil, err
+	}
+	k.table(c.database).put(&c.tx, r)
+	return k.show(c, r), nil
+}
+
+func (k kind) remove(c *call) (any, error) {
+	r, err := k.table(c.database).find(c.pathID("id"))
+	if err != nil {
+		return nil, err
+	}
+	if k.path == "webhooks" {
+		if err := c.unreferenced(r.id()); err != nil {
+			return nil, err
+		}
+	}
+	k.table(c.database).remove(&c.tx, r.id())
+	return row{}, nil
+}
+
+// unreferenced refuses to delete a webhook that triggers call.
+func (c *call) unreferenced(webhook int) error {
+	var users []string
+	for _, t := range c.triggers.all(nil) {
+		hook, _ := t.object("perform")["notification.webhook"].(map[string]any)
+		if hook != nil && row(hook).num("webhook_id") == webhook {
+			users = append(users, fmt.Sprintf("%s (#%d)", t.str("name"), t.id()))
+		}
+	}
+	if users == nil {
+		return nil
+	}
+	return invalid("Cannot delete! This webhook is referenced by Trigger: " + strings.Join(users, ", "))
+}
+
+func checkWebhook(_ *call, r row) error {
+	u, err := url.Parse(r.str("endpoint"))
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return invalid("Endpoint The provided endpoint is invalid.")
+	}
+	r["endpoint"] = cut(r.str("endpoint"), 300)
+	return nil
+}
+
+// checkTrigger looks at the actions only: 6.1 accepts unknown columns and webhooks
+// (contract 00.9).
+func checkTrigger(_ *call, r row) error {
+	for action, v := range r.object("perform") {
+		fields, _ := v.(map[string]any)
+		var needed []string
+		switch action {
+		case "article.note":
+			needed = []string{"subject", "body", "internal"}
+		case "notification.webhook":
+			needed = []string{"webhook_id"}
+		case "notification.email":
+			needed = []string{"subject", "body", "recipient"}
+		}
+		for _, n := range needed {
+			if v := fields[n]; v == nil || v == "" || v == false { // a JSON false counts as blank
+				return invalid(fmt.Sprintf("The required 'perform' value for %s, %s is missing!", action, n))
+			}
+		}
+	}
+	return nil
+}
+
+var notLinkable = regexp.MustCompile(`[^a-z0-9]+`)
+
+func fillOverview(c *call, r row) error {
+	if r["link"] == nil {
+		r["link"] = strings.Trim(notLinkable.ReplaceAllString(strings.ToLower(r.str("name")), "_"), "_")
+	}
+	if r["prio"] == nil {
+		r["prio"] = 1190 + c.overviews.next
+	}
+	return nil
+}
+
+func (c *call) renderGroup(r row) row {
+	ids := []any{}
+	for _, u := range c.members(r.id()) {
+		ids = append(ids, u.id())
+	}
+	return r.with(row{"user_ids": ids})
+}
+
+// members returns the users with any right in the group.
+func (db *database) members(group int) []row {
+	key := fmt.Sprint(group)
+	return db.users.all(func(u row) bool { return len(texts(u.object("group_ids")[key])) > 0 })
+}
+
+func (c *call) renderState(r row) row {
+	if !c.wants("expand") {
+		return r
+	}
+	out := r.with(row{"created_by": c.login(r.num("created_by_id")), "updated_by": c.login(r.num("updated_by_id")),
+		"state_type": c.stateType(r.id())})
+	if next, ok := c.states.rows[r.num("next_state_id")]; ok {
+		out["next_state"] = next["name"]
+	}
+	return out
+}
+
+// stateType returns the name of the type of a state.
+func (db *database) stateType(state int) string {
+	if n := db.states.rows[state].num("state_type_id"); n > 0 && n <= len(db.stateTypes) {
+		return db.stateTypes[n-1]
+	}
+	return ""
+}
+
+func (c *call) listSettings() (any, error) {
+	return c.settings.all(func(r row) bool {
+		rights := texts(r.object("preferences")["permission"])
+		return len(rights) == 0 || slices.ContainsFunc(rights, func(p string) bool { return c.may(p) })
+	}), nil
+}
+
+func (c *call) updateSetting() (any, error) {
+	r, err := c.settings.find(c.pathID("id"))
+	if err != nil {
+		return nil, err
+	}
+	if rights := texts(r.object("preferences")["permission"]); len(rights) > 0 && !c.may(rights...) {
+		return nil, forbidden("Not authorized (required permission " + strings.Join(rights, ", ") + ")!")
+	}
+	state, ok := c.params["state_current"].(map[string]any)
+	if !ok {
+		return r, nil
+	}
+	r = r.with(row{"state_current": state, "updated_at": c.stamp()})
+	c.settings.put(&c.tx, r)
+	return r, nil
+}
+
+func (c *call) version() (any, error) { return row{"version": "6.1.x"}, nil }
+
+func (c *call) gettingStarted() (any, error) {
+	return row{"setup_done": true, "import_mode": false, "import_backend": "", "system_online_service": false,
+		"addresses": []any{}, "groups": []any{}, "config": row{}, "channel_driver": row{}}, nil
+}
+
+// healthCheck knows no monitoring token, so it refuses everybody but admins.
+func (c *call) healthCheck() (any, error) { return nil, forbidden("Not authorized") }

@@ -1,0 +1,187 @@
+package simulator
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha1"
+	"crypto/tls"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// Zammad's schedule for webhooks (contract 4.3).
+const (
+	connectTimeout = 4 * time.Second
+	readTimeout    = 30 * time.Second
+	attempts       = 5
+	pauseStep      = 10 * time.Second // the n-th pause is n times this: 10, 20, 30, 40 s
+)
+
+// delivery is a queued job: one webhook for one trigger, event and ticket.
+type delivery struct {
+	id       string // X-Zammad-Delivery, the same on every attempt
+	trigger  int
+	name     string
+	webhook  int
+	ticket   int
+	article  int // 0 without one
+	due      time.Time
+	attempts int
+}
+
+// enqueue puts a delivery at the end of the queue. It stays there if the request is rolled
+// back later, but triggers run only when nothing can fail any more.
+func (s *Simulator) enqueue(d *delivery) {
+	d.due = s.clock.Now().Add(s.latency)
+	s.queue = append(s.queue, d)
+	s.poke()
+}
+
+func (s *Simulator) poke() {
+	select {
+	case s.wake <- struct{}{}:
+	default: // the worker is told already
+	}
+}
+
+// work is the single background worker: the job that is due first goes first, and a slow
+// receiver holds up everything behind it.
+func (s *Simulator) work(ctx context.Context) {
+	for ctx.Err() == nil {
+		d, wait := s.next()
+		if d == nil {
+			var timer <-chan time.Time
+			if wait > 0 {
+				timer = s.clock.After(wait)
+			}
+			select {
+			case <-ctx.Done():
+			case <-s.wake:
+			case <-timer:
+			}
+			continue
+		}
+		s.finish(d, s.deliver(ctx, d))
+	}
+}
+
+// next returns the delivery that is due, or how long until one is (0: there is none).
+func (s *Simulator) next() (*delivery, time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.queue) == 0 {
+		return nil, 0
+	}
+	first := slices.MinFunc(s.queue, func(a, b *delivery) int { return a.due.Compare(b.due) })
+	if wait := first.due.Sub(s.clock.Now()); wait > 0 {
+		return nil, wait
+	}
+	return first, 0
+}
+
+// finish takes a delivery out of the queue or plans its next attempt.
+func (s *Simulator) finish(d *delivery, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d.attempts++
+	if err != nil && d.attempts < attempts {
+		pause := time.Duration(d.attempts) * pauseStep
+		s.log.Info("webhook failed", "delivery", d.id, "ticket", d.ticket, "attempt", d.attempts, "pause", pause, "error", err)
+		d.due = s.clock.Now().Add(pause)
+		return
+	}
+	if err != nil {
+		s.log.Warn("webhook dropped", "delivery", d.id, "ticket", d.ticket, "attempts", d.attempts, "error", err)
+	}
+	s.queue = slices.DeleteFunc(s.queue, func(q *delivery) bool { return q == d })
+}
+
+// deliver makes one attempt. What no longer exists or is switched off is dropped silently.
+func (s *Simulator) deliver(ctx context.Context, d *delivery) error {
+	hook, body, err := s.prepare(d)
+	if err != nil || hook == nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-s.clock.After(readTimeout):
+			cancel(errors.New("no answer within 30 s"))
+		case <-ctx.Done():
+		}
+	}()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, hook.str("endpoint"), bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("webhook %d: %w", hook.id(), err)
+	}
+	req.Close = true
+	req.Header = http.Header{"User-Agent": {"Zammad User Agent"}, "Accept": {"*/*"}, "Content-Type": {"application/json"},
+		"X-Zammad-Trigger": {d.name}, "X-Zammad-Delivery": {d.id}}
+	if key := hook.str("signature_token"); key != "" {
+		mac := hmac.New(sha1.New, []byte(key))
+		mac.Write(body)
+		req.Header.Set("X-Hub-Signature", "sha1="+hex.EncodeToString(mac.Sum(nil)))
+	}
+	if user, password := hook.str("basic_auth_username"), hook.str("basic_auth_password"); user != "" && password != "" {
+		req.SetBasicAuth(user, password)
+	}
+	client := http.Client{Transport: s.transport}
+	if client.Transport == nil {
+		client.Transport = s.plainTransport(hook.flag("ssl_verify"))
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return fmt.Errorf("webhook %d: %w", hook.id(), err)
+	}
+	defer resp.Body.Close()
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20)) // the body is ignored
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		return fmt.Errorf("webhook %d: answered %d", hook.id(), resp.StatusCode)
+	}
+	return nil
+}
+
+// prepare renders the body for this attempt; a nil webhook means there is nothing to send.
+func (s *Simulator) prepare(d *delivery) (row, []byte, error) {
+	s.mu.Lock()
+	hook, trigger, ticket := s.webhooks.rows[d.webhook], s.triggers.rows[d.trigger], s.tickets.rows[d.ticket]
+	if !hook.flag("active") || !trigger.flag("active") || ticket == nil {
+		s.mu.Unlock()
+		return nil, nil, nil
+	}
+	payload := s.payload(ticket, s.articles.rows[d.article])
+	s.mu.Unlock()
+	body, err := json.Marshal(payload) // escapes <, > and & as Rails does
+	if err != nil {
+		return nil, nil, fmt.Errorf("render delivery %s: %w", d.id, err)
+	}
+	return hook, body, nil
+}
+
+func (s *Simulator) plainTransport(verify bool) http.RoundTripper {
+	return &http.Transport{
+		Proxy: nil, DisableKeepAlives: true,
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: !verify}, //nolint:gosec // a setting of the webhook, as in Zammad
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			ctx, cancel := context.WithCancel(ctx)
+			defer cancel()
+			go func() {
+				select {
+				case <-s.clock.After(connectTimeout):
+					cancel()
+				case <-ctx.Done():
+				}
+			}()
+			return (&net.Dialer{}).DialContext(ctx, network, address)
+		},
+	}
+}

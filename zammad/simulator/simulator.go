@@ -1,0 +1,228 @@
+// Package simulator is a Zammad 6.1 for tests, for the demo and for app developers: the REST
+// calls a chat bridge uses, triggers, signed webhooks on Zammad's retry schedule and a small
+// desk page on which a person acts as the agent. What it answers is held step by step against
+// recordings of a real one (see TestRecordingsReplay). It keeps everything in memory.
+//
+// Requests are answered one at a time, each as one transaction: what is refused leaves
+// nothing behind but used-up ids. Scheduler jobs and mail are stored but never run.
+package simulator
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"deskbridge/zammad/simulator/deskpage"
+)
+
+// Config says how a simulated Zammad behaves. The zero value works.
+type Config struct {
+	// Clock drives time stamps, webhook pauses and timeouts; nil is the wall clock.
+	Clock Clock
+	// Logger receives ids and states, never texts; nil discards.
+	Logger *slog.Logger
+	// Transport sends the webhooks; nil is a plain one that obeys each webhook's ssl_verify.
+	// Zammad's timeouts (4 s to connect with the default one, 30 s for the answer) apply to
+	// any transport.
+	Transport http.RoundTripper
+	// QueueLatency is how long a delivery waits for the background worker. A real idle
+	// worker looks every 4 s, so 0 to 4 s are true to life; the default is 0.
+	QueueLatency time.Duration
+	// SchedulerInterval is how often data privacy tasks are worked off, counted from New;
+	// 0 means Zammad's 10 minutes.
+	SchedulerInterval time.Duration
+	// FQDN and HTTPType fill the settings of these names, from which absolute attachment
+	// URLs are built; the defaults are zammad.example.org and https.
+	FQDN, HTTPType string
+	// AdminLogin (default admin@example.org) and AdminPassword open the administrator's
+	// account by basic auth; an empty password leaves only AdminToken.
+	AdminLogin, AdminPassword string
+	// AdminToken, if set, is a token of the administrator with the permissions admin and
+	// ticket.agent.
+	AdminToken string
+}
+
+// Simulator is one simulated Zammad. Make it with New.
+type Simulator struct {
+	*database
+	clock     Clock
+	log       *slog.Logger
+	transport http.RoundTripper
+	latency   time.Duration
+	started   time.Time
+	interval  time.Duration
+	runs      int // how often the scheduler ran
+
+	mu    sync.Mutex // guards the database and the queue
+	queue []*delivery
+	wake  chan struct{}
+}
+
+// New returns a Zammad with the data of a new system: the administrator (user 3), the roles
+// Admin, Agent and Customer, the group Users, states, priorities, the seeded triggers and the
+// welcome ticket.
+func New(cfg Config) *Simulator {
+	if cfg.Clock == nil {
+		cfg.Clock = realClock{}
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.AdminLogin == "" {
+		cfg.AdminLogin = "admin@example.org"
+	}
+	if cfg.SchedulerInterval <= 0 {
+		cfg.SchedulerInterval = 10 * time.Minute
+	}
+	now := cfg.Clock.Now()
+	return &Simulator{
+		database: newDatabase(cfg, now), clock: cfg.Clock, log: cfg.Logger, transport: cfg.Transport,
+		latency: cfg.QueueLatency, started: now, interval: cfg.SchedulerInterval, wake: make(chan struct{}, 1),
+	}
+}
+
+// Handler serves the API under /api/v1 and the desk page under /desk/.
+func (s *Simulator) Handler() http.Handler {
+	mux := http.NewServeMux()
+	for _, rt := range routes() {
+		mux.HandleFunc(rt.pattern, s.serve(rt))
+	}
+	mux.Handle("/desk/", deskpage.Handler("/desk/"))
+	mux.Handle("GET /{$}", http.RedirectHandler("/desk/", http.StatusFound))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		c := &call{Simulator: s, r: r}
+		c.fail(w, notFound("No route matches ["+r.Method+"] "+r.URL.Path))
+	})
+	return mux
+}
+
+// Run delivers webhooks until ctx ends; it then returns nil. One worker, one delivery at a
+// time, as Zammad does by default (contract 4.3).
+func (s *Simulator) Run(ctx context.Context) error {
+	s.work(ctx)
+	return nil
+}
+
+// Pending returns how many deliveries are queued or on their way, repeats included.
+func (s *Simulator) Pending() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.queue)
+}
+
+// route is one call of the API: who may make it and what answers.
+type route struct {
+	pattern string
+	handle  func(*call) (any, error)
+	needs   []string // one of these permissions
+	open    bool     // no credentials asked for
+}
+
+func routes() []route {
+	const v1 = "/api/v1"
+	list := []route{
+		{pattern: "GET " + v1 + "/users/me", handle: (*call).userMe},
+		{pattern: "GET " + v1 + "/users/search", handle: (*call).searchUsers, needs: userRights},
+		{pattern: "POST " + v1 + "/users/search", handle: (*call).searchUsers, needs: userRights},
+		{pattern: "GET " + v1 + "/users", handle: (*call).listUsers},
+		{pattern: "POST " + v1 + "/users", handle: (*call).createUser, needs: userRights},
+		{pattern: "GET " + v1 + "/users/{id}", handle: (*call).getUser},
+		{pattern: "PUT " + v1 + "/users/{id}", handle: (*call).updateUser},
+		{pattern: "DELETE " + v1 + "/users/{id}", handle: (*call).deleteUser, needs: []string{"admin.user"}},
+		{pattern: "GET " + v1 + "/user_access_token", handle: (*call).listTokens, needs: tokenRights},
+		{pattern: "POST " + v1 + "/user_access_token", handle: (*call).createToken, needs: tokenRights},
+		{pattern: "DELETE " + v1 + "/user_access_token/{id}", handle: (*call).deleteToken, needs: tokenRights},
+		{pattern: "GET " + v1 + "/data_privacy_tasks", handle: (*call).listPrivacyTasks, needs: privacyRights},
+		{pattern: "POST " + v1 + "/data_privacy_tasks", handle: (*call).createPrivacyTask, needs: privacyRights},
+		{pattern: "GET " + v1 + "/data_privacy_tasks/{id}", handle: (*call).getPrivacyTask, needs: privacyRights},
+
+		{pattern: "GET " + v1 + "/tickets", handle: (*call).listTickets},
+		{pattern: "POST " + v1 + "/tickets", handle: (*call).createTicket},
+		{pattern: "GET " + v1 + "/tickets/search", handle: (*call).searchTickets},
+		{pattern: "POST " + v1 + "/tickets/search", handle: (*call).searchTickets},
+		{pattern: "GET " + v1 + "/tickets/{id}", handle: (*call).getTicket},
+		{pattern: "PUT " + v1 + "/tickets/{id}", handle: (*call).updateTicket},
+		{pattern: "DELETE " + v1 + "/tickets/{id}", handle: (*call).deleteTicket},
+		{pattern: "PUT " + v1 + "/ticket_merge/{source}/{target}", handle: (*call).mergeTickets},
+		{pattern: "GET " + v1 + "/ticket_history/{id}", handle: (*call).ticketHistory},
+		{pattern: "GET " + v1 + "/ticket_articles/by_ticket/{id}", handle: (*call).listArticles},
+		{pattern: "POST " + v1 + "/ticket_articles", handle: (*call).createArticle},
+		{pattern: "GET " + v1 + "/ticket_articles/{id}", handle: (*call).getArticle},
+		{pattern: "PUT " + v1 + "/ticket_articles/{id}", handle: (*call).updateArticle},
+		{pattern: "DELETE " + v1 + "/ticket_articles/{id}", handle: (*call).deleteArticle},
+		{pattern: "GET " + v1 + "/ticket_attachment/{ticket}/{article}/{file}", handle: (*call).download},
+
+		{pattern: "GET " + v1 + "/links", handle: (*call).listLinks},
+		{pattern: "POST " + v1 + "/links/add", handle: (*call).addLink},
+		{pattern: "GET " + v1 + "/tags", handle: (*call).listTags},
+		{pattern: "POST " + v1 + "/tags/add", handle: (*call).addTag},
+		{pattern: "DELETE " + v1 + "/tags/remove", handle: (*call).removeTag},
+		{pattern: "GET " + v1 + "/mentions", handle: (*call).listMentions},
+		{pattern: "GET " + v1 + "/taskbar", handle: emptyList},
+
+		{pattern: "GET " + v1 + "/version", handle: (*call).version, needs: []string{"admin"}},
+		{pattern: "GET " + v1 + "/getting_started", handle: (*call).gettingStarted, open: true},
+		{pattern: "GET " + v1 + "/monitoring/health_check", handle: (*call).healthCheck, open: true},
+		{pattern: "GET " + v1 + "/settings", handle: (*call).listSettings, needs: anyAdmin},
+		{pattern: "PUT " + v1 + "/settings/{id}", handle: (*call).updateSetting, needs: anyAdmin},
+		{pattern: "GET " + v1 + "/object_manager_attributes", handle: (*call).listAttributes, needs: objectRights},
+		{pattern: "POST " + v1 + "/object_manager_attributes", handle: (*call).createAttribute, needs: objectRights},
+		{pattern: "PUT " + v1 + "/object_manager_attributes/{id}", handle: (*call).updateAttribute, needs: objectRights},
+		{pattern: "POST " + v1 + "/object_manager_attributes_execute_migrations", handle: (*call).migrate, needs: objectRights},
+		{pattern: "GET " + v1 + "/webhooks/preview", handle: (*call).previewWebhook, needs: []string{"admin.webhook"}},
+	}
+	for _, k := range kinds {
+		list = append(list, k.routes(v1)...)
+	}
+	return list
+}
+
+var (
+	userRights    = []string{"ticket.agent", "admin.user"}
+	tokenRights   = []string{"user_preferences.access_token"}
+	privacyRights = []string{"admin.data_privacy"}
+	objectRights  = []string{"admin.object"}
+	anyAdmin      = []string{"admin.*"}
+)
+
+func emptyList(*call) (any, error) { return []any{}, nil }
+
+// Clock tells the simulator the time and lets it wait. Everything that Zammad does by the
+// clock (webhook pauses, timeouts, scheduled jobs, time stamps) goes through it, so that a
+// test can run through minutes of retries in a moment.
+type Clock interface {
+	// Now returns the current time.
+	Now() time.Time
+	// After returns a channel that receives once d has passed on this clock.
+	After(d time.Duration) <-chan time.Time
+}
+
+type realClock struct{}
+
+func (realClock) Now() time.Time                         { return time.Now() }
+func (realClock) After(d time.Duration) <-chan time.Time { return time.After(d) }
+
+type fastClock struct {
+	start time.Time
+	speed float64
+}
+
+// NewFastClock returns a clock that starts now and runs speed times as fast as the wall
+// clock: with 100 the pauses of 10, 20, 30 and 40 s between webhook attempts (contract 4.3)
+// take 0.1 to 0.4 s. A speed of 0 or less counts as 1.
+func NewFastClock(speed float64) Clock {
+	if speed <= 0 {
+		speed = 1
+	}
+	return fastClock{start: time.Now(), speed: speed}
+}
+
+func (c fastClock) Now() time.Time {
+	return c.start.Add(time.Duration(float64(time.Since(c.start)) * c.speed))
+}
+
+func (c fastClock) After(d time.Duration) <-chan time.Time {
+	return time.After(time.Duration(float64(d) / c.speed))
+}
