@@ -64,7 +64,7 @@ func (l *loader) check() {
 	l.want(slices.Contains([]string{"text", "json"}, c.Log.Format), "log.format", "text or json")
 }
 
-const scheduleForm = `five cron fields such as "17 3 * * *", or "@every 30s"`
+const scheduleForm = `six cron fields, seconds first, such as "0 17 3 * * *", or "@every 30s"; times are UTC`
 
 func (l *loader) between(key string, value, low, high time.Duration) {
 	l.want(value >= low && value <= high, key, fmt.Sprintf("a duration from %s to %s", low, high))
@@ -107,8 +107,9 @@ func isDatabase(text string) bool {
 }
 
 func isSchedule(text string) bool {
-	_, err := cron.ParseStandard(text)
-	return err == nil
+	fields := cron.Second | cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor
+	schedule, err := cron.NewParser(fields).Parse(text)
+	return err == nil && !strings.Contains(text, "TZ=") && !schedule.Next(time.Unix(0, 0)).IsZero()
 }
 
 // Warnings names the settings that give up some safety, one sentence each, for

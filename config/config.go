@@ -116,10 +116,11 @@ type CORS struct {
 	Origins []string `yaml:"origins" env:"ORIGINS"`
 }
 
-// Jobs says when the clock starts what: cron fields (minute hour day month
-// weekday) in UTC, or "@every 30s".
+// Jobs says when the clock starts what, in UTC: six cron fields (second minute
+// hour day month weekday), or "@every 30s".
 type Jobs struct {
-	// Removes what is older than the retention. Default "17 3 * * *".
+	// Removes what is older than the retention. Default "0 17 3 * * *",
+	// which is at 03:17:00.
 	Prune string `yaml:"prune" env:"PRUNE"`
 	// Reads the recently changed tickets of each Zammad. Default "@every 30s":
 	// so late is an answer whose webhook was lost. Each run costs a search.
@@ -159,7 +160,7 @@ func Default() Config {
 			BodyBytes: 1 << 20, WebhookBodyBytes: 10 << 20,
 		},
 		CORS:      CORS{Origins: []string{"*"}},
-		Jobs:      Jobs{Prune: "17 3 * * *", Reconcile: "@every 30s", OutboxSweep: "@every 1m"},
+		Jobs:      Jobs{Prune: "0 17 3 * * *", Reconcile: "@every 30s", OutboxSweep: "@every 1m"},
 		Retention: Retention{DeliveryDays: 7, ExposureDays: 90, JobRunDays: 90},
 		Log:       Log{Level: "info", Format: "text"},
 	}
