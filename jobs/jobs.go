@@ -42,8 +42,10 @@ const (
 // Job is something that the clock starts.
 type Job struct {
 	Name string // as in commands and run records
-	// Schedule is a cron expression of six fields, seconds first, or a
-	// descriptor such as "@hourly", in UTC.
+	// Schedule is a cron expression in UTC of five fields, or of six with the
+	// seconds first, or a descriptor such as "@hourly" or "@every 30s". The
+	// ticks of "@every" count from each instance's own start; the lease still
+	// keeps the instances together at one run for each period.
 	Schedule string
 	// Run does the work and counts it by name. A dry run counts what it would
 	// do. Counts of a failed run are recorded too.
@@ -133,7 +135,7 @@ func parse(spec string, now time.Time) (cron.Schedule, error) {
 	if strings.Contains(spec, "TZ=") {
 		return nil, errors.New("schedules are in UTC")
 	}
-	schedule, err := cron.NewParser(cron.Second | cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor).Parse(spec)
+	schedule, err := cron.NewParser(cron.SecondOptional | cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor).Parse(spec)
 	if err != nil {
 		return nil, err
 	}

@@ -92,7 +92,9 @@ func newJournal(to **journal) func(*Deps) {
 	}
 }
 
-func delivery(ticket int) []byte { return fmt.Appendf(nil, `{"ticket":{"id":%d},"article":{}}`, ticket) }
+func delivery(ticket int) []byte {
+	return fmt.Appendf(nil, `{"ticket":{"id":%d},"article":{}}`, ticket)
+}
 
 func TestRelayHandsOnWhatIsStored(t *testing.T) {
 	t.Parallel()
