@@ -17,33 +17,31 @@ const KeyBytes = 32
 
 const keyForm = "32 bytes as 64 hex digits or as base64"
 
-// ErrKeyMissing means that there is no secret key and none may be made.
-var ErrKeyMissing = errors.New("the secret key file does not exist")
+// ErrKey is in every error of Key, beside its cause.
+var ErrKey = errors.New("secret key")
 
 // Key gives the secret key: SecretKey, or the content of SecretKeyFile. With
 // create, a file that does not exist is made with mode 0600 (and its folder
-// with 0700); without, that is ErrKeyMissing. Two processes that start at once
-// get the same key.
+// with 0700); without, the error is also fs.ErrNotExist. Two processes that
+// start at once get the same key.
 func (c Config) Key(create bool) ([]byte, error) {
-	if c.SecretKey != "" {
-		return parseKey(string(c.SecretKey))
-	}
-	content, err := os.ReadFile(c.SecretKeyFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		if !create {
-			return nil, fmt.Errorf("%w: %s", ErrKeyMissing, c.SecretKeyFile)
+	text := string(c.SecretKey)
+	if text == "" {
+		content, err := os.ReadFile(c.SecretKeyFile)
+		if create && errors.Is(err, fs.ErrNotExist) {
+			if err := makeKey(c.SecretKeyFile); err != nil {
+				return nil, fmt.Errorf("%w: make its file: %w", ErrKey, err)
+			}
+			content, err = os.ReadFile(c.SecretKeyFile)
 		}
-		if err := makeKey(c.SecretKeyFile); err != nil {
-			return nil, fmt.Errorf("make the secret key file: %w", err)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrKey, err)
 		}
-		content, err = os.ReadFile(c.SecretKeyFile)
+		text = strings.TrimSpace(string(content))
 	}
+	key, err := parseKey(text)
 	if err != nil {
-		return nil, fmt.Errorf("secret key file: %w", err)
-	}
-	key, err := parseKey(strings.TrimSpace(string(content)))
-	if err != nil {
-		return nil, fmt.Errorf("secret key file %s: %w", c.SecretKeyFile, err)
+		return nil, fmt.Errorf("%w: %w", ErrKey, err)
 	}
 	return key, nil
 }
@@ -55,7 +53,7 @@ func parseKey(text string) ([]byte, error) {
 	if key, err := base64.StdEncoding.DecodeString(text); err == nil && len(key) == KeyBytes {
 		return key, nil
 	}
-	return nil, errors.New("the secret key must be " + keyForm)
+	return nil, errors.New("it must be " + keyForm)
 }
 
 // makeKey writes a whole new key beside path and links it there, so that no

@@ -3,6 +3,7 @@ package config_test
 import (
 	"bytes"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,7 +16,7 @@ import (
 func TestKeyIsMadeOnceAndKept(t *testing.T) {
 	t.Parallel()
 	cfg := config.Config{SecretKeyFile: filepath.Join(t.TempDir(), "new", "secret.key")}
-	if _, err := cfg.Key(false); !errors.Is(err, config.ErrKeyMissing) {
+	if _, err := cfg.Key(false); !errors.Is(err, config.ErrKey) || !errors.Is(err, fs.ErrNotExist) {
 		t.Fatalf("without create: %v", err)
 	}
 	keys := make([][]byte, 8)
