@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -25,16 +26,18 @@ const (
 	pauseStep      = 10 * time.Second // the n-th pause is n times this: 10, 20, 30, 40 s
 )
 
-// delivery is a queued job: one webhook for one trigger, event and ticket.
+// delivery is a queued job: one webhook for one trigger, event and ticket; or, with a
+// customer, the count of that customer's tickets, which Zammad keeps in the background too.
 type delivery struct {
-	id       string // X-Zammad-Delivery, the same on every attempt
-	trigger  int
-	name     string
-	webhook  int
-	ticket   int
-	article  int // 0 without one
-	due      time.Time
-	attempts int
+	customer, by int    // whose tickets to count, on whose behalf
+	id           string // X-Zammad-Delivery, the same on every attempt
+	trigger      int
+	name         string
+	webhook      int
+	ticket       int
+	article      int // 0 without one
+	due          time.Time
+	attempts     int
 }
 
 // enqueue puts a delivery at the end of the queue. It stays there if the request is rolled
@@ -43,6 +46,41 @@ func (s *Simulator) enqueue(d *delivery) {
 	d.due = s.clock.Now().Add(s.latency)
 	s.queue = append(s.queue, d)
 	s.poke()
+}
+
+// enqueueCount asks for a count unless the same one waits already.
+func (s *Simulator) enqueueCount(customer, by int) {
+	waits := slices.ContainsFunc(s.queue, func(d *delivery) bool { return d.customer == customer && d.by == by })
+	if customer != 0 && !waits {
+		s.enqueue(&delivery{customer: customer, by: by})
+	}
+}
+
+// count writes the numbers of open and closed tickets into the customer's preferences; that
+// is why customers in deliveries seem to be changed by whoever touched a ticket.
+func (s *Simulator) count(d *delivery) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u, ok := s.users.rows[d.customer]
+	if !ok {
+		return
+	}
+	open, closed := 0, 0
+	for _, t := range s.tickets.all(func(t row) bool { return t.num("customer_id") == d.customer }) {
+		switch s.stateType(t.num("state_id")) {
+		case "closed":
+			closed++
+		case "merged", "removed":
+		default:
+			open++
+		}
+	}
+	p := maps.Clone(u.object("preferences"))
+	if p["tickets_open"] == open && p["tickets_closed"] == closed {
+		return
+	}
+	p["tickets_open"], p["tickets_closed"] = open, closed
+	s.users.rows[d.customer] = u.with(row{"preferences": p, "updated_by_id": d.by, "updated_at": stamp(s.clock.Now())})
 }
 
 func (s *Simulator) poke() {
@@ -106,15 +144,20 @@ func (s *Simulator) finish(d *delivery, err error) {
 
 // deliver makes one attempt. What no longer exists or is switched off is dropped silently.
 func (s *Simulator) deliver(ctx context.Context, d *delivery) error {
+	if d.customer != 0 {
+		s.count(d)
+		return nil
+	}
 	hook, body, err := s.prepare(d)
 	if err != nil || hook == nil {
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	late := s.clock.After(readTimeout)
 	go func() {
 		select {
-		case <-s.clock.After(readTimeout):
+		case <-late:
 			cancel(errors.New("no answer within 30 s"))
 		case <-ctx.Done():
 		}
@@ -174,9 +217,10 @@ func (s *Simulator) plainTransport(verify bool) http.RoundTripper {
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			ctx, cancel := context.WithCancel(ctx)
 			defer cancel()
+			late := s.clock.After(connectTimeout)
 			go func() {
 				select {
-				case <-s.clock.After(connectTimeout):
+				case <-late:
 					cancel()
 				case <-ctx.Done():
 				}

@@ -84,6 +84,7 @@ func (c *call) authenticate() error {
 	if err := c.impersonate(); err != nil {
 		return err
 	}
+	c.lastActor = c.user.id()
 	if on, _ := c.setting("maintenance_mode").(bool); on && !c.userMay(c.user, "admin.maintenance") {
 		return forbidden("Maintenance mode enabled!")
 	}
@@ -99,6 +100,11 @@ func (c *call) byPassword() error {
 	user, ok := c.users.by("login", login)
 	if !ok && login != "" {
 		user, ok = c.users.by("email", login)
+	}
+	if ok && user.str("password") != password {
+		// saved in the name of whoever used the server thread before
+		c.users.rows[user.id()] = user.with(row{"login_failed": user.num("login_failed") + 1,
+			"updated_by_id": c.lastActor, "updated_at": c.stamp()})
 	}
 	if !ok || password == "" || user.str("password") != password || !user.flag("active") {
 		return unauthorized("Invalid BasicAuth credentials")

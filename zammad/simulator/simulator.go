@@ -55,9 +55,10 @@ type Simulator struct {
 	interval  time.Duration
 	runs      int // how often the scheduler ran
 
-	mu    sync.Mutex // guards the database and the queue
-	queue []*delivery
-	wake  chan struct{}
+	mu        sync.Mutex // guards the database and what follows
+	queue     []*delivery
+	lastActor int // who made the last request with good credentials
+	wake      chan struct{}
 }
 
 // New returns a Zammad with the data of a new system: the administrator (user 3), the roles
@@ -79,7 +80,8 @@ func New(cfg Config) *Simulator {
 	now := cfg.Clock.Now()
 	return &Simulator{
 		database: newDatabase(cfg, now), clock: cfg.Clock, log: cfg.Logger, transport: cfg.Transport,
-		latency: cfg.QueueLatency, started: now, interval: cfg.SchedulerInterval, wake: make(chan struct{}, 1),
+		latency: cfg.QueueLatency, started: now, interval: cfg.SchedulerInterval, lastActor: 1,
+		wake: make(chan struct{}, 1),
 	}
 }
 
@@ -105,7 +107,8 @@ func (s *Simulator) Run(ctx context.Context) error {
 	return nil
 }
 
-// Pending returns how many deliveries are queued or on their way, repeats included.
+// Pending returns how many background jobs wait or run: webhooks, repeats included, and the
+// counts of customers' tickets. At 0 everything that was caused so far has been delivered.
 func (s *Simulator) Pending() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -82,6 +82,7 @@ func (c *call) fireTriggers() {
 		return strings.Compare(strings.ToLower(a.str("name")), strings.ToLower(b.str("name")))
 	})
 	for _, e := range events {
+		c.enqueueCount(c.tickets.rows[e.ticket].num("customer_id"), c.user.id())
 		for _, t := range triggers {
 			ticket, ok := c.tickets.rows[e.ticket]
 			if !ok {
