@@ -80,15 +80,22 @@ func readBody(r *http.Request) (form, error) {
 	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
 		return form{}, refuse(bridge.ErrContentType, "Send the body without Content-Encoding.")
 	}
+	var read func(raw []byte) (form, error)
 	switch media {
 	case "multipart/form-data":
-		return readMultipart(r.Body, params["boundary"])
+		read = func(raw []byte) (form, error) { return readMultipart(raw, params["boundary"]) }
 	case "application/x-www-form-urlencoded":
-		return readURLEncoded(r.Body)
+		read = readURLEncoded
 	case "application/json":
-		return readJSON(r.Body)
+		read = readJSON
+	default:
+		return form{}, bridge.ErrContentType
 	}
-	return form{}, bridge.ErrContentType
+	raw, err := io.ReadAll(r.Body) // bounded by the server
+	if err != nil {
+		return form{}, broken(err)
+	}
+	return read(raw)
 }
 
 // set takes a field. Unknown ones are ignored; what cannot be taken is refused
@@ -133,15 +140,20 @@ func broken(err error) error {
 	return fmt.Errorf("%w (%w)", bridge.ErrBody, err)
 }
 
-func readMultipart(body io.Reader, boundary string) (form, error) {
+func readMultipart(raw []byte, boundary string) (form, error) {
 	if boundary == "" {
 		return form{}, refuse(bridge.ErrBody, "The content type multipart/form-data needs its boundary.")
 	}
+	// The reader also takes a body that ends where another part should begin;
+	// what was cut off there may have been anything.
+	if !bytes.Contains(raw, []byte("--"+boundary+"--")) {
+		return form{}, refuse(bridge.ErrBody, "The body was cut off: its last boundary is missing.")
+	}
 	var f form
-	parts := multipart.NewReader(body, boundary)
+	parts := multipart.NewReader(bytes.NewReader(raw), boundary)
 	for {
 		part, err := parts.NextPart()
-		if err == io.EOF { //nolint:errorlint // only the bare EOF is the end; a wrapped one is a body that was cut off
+		if err == io.EOF { //nolint:errorlint // only the bare EOF is the end; a wrapped one is a broken body
 			return f, nil
 		}
 		if err != nil {
@@ -160,11 +172,7 @@ func readMultipart(body io.Reader, boundary string) (form, error) {
 	}
 }
 
-func readURLEncoded(body io.Reader) (form, error) {
-	raw, err := io.ReadAll(body)
-	if err != nil {
-		return form{}, broken(err)
-	}
+func readURLEncoded(raw []byte) (form, error) {
 	fields, err := url.ParseQuery(string(raw))
 	if err != nil {
 		// The cause would repeat what was written.
@@ -183,11 +191,7 @@ func readURLEncoded(body io.Reader) (form, error) {
 
 // readJSON reads an object. Values are strings; booleans may also be true,
 // false, 0 and 1; null is a field that did not come.
-func readJSON(body io.Reader) (form, error) {
-	raw, err := io.ReadAll(body)
-	if err != nil {
-		return form{}, broken(err)
-	}
+func readJSON(raw []byte) (form, error) {
 	if !utf8.Valid(raw) {
 		return form{}, bridge.ErrMessageText
 	}

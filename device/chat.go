@@ -3,6 +3,7 @@ package device
 import (
 	"cmp"
 	"errors"
+	"strconv"
 
 	"github.com/gin-gonic/gin"
 
@@ -60,6 +61,12 @@ func (d *Door) send(c *gin.Context) error {
 	who, err := d.caller(c)
 	if err != nil {
 		return err
+	}
+	if d.Writes != nil {
+		key := strconv.FormatInt(int64(who.region.ID), 36) + string(who.device[:])
+		if err := d.Writes.Check(c, key); err != nil {
+			return err
+		}
 	}
 	since, err := parseSince(c.Request.URL.RawQuery)
 	if err != nil {

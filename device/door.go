@@ -40,7 +40,7 @@ type Watermarks interface {
 	Learn(c bridge.Change)
 }
 
-// Deps is what the door works with; all of it is required.
+// Deps is what the door works with. What says nothing of nil is required.
 type Deps struct {
 	Chats      Chats
 	Regions    Regions
@@ -49,6 +49,9 @@ type Deps struct {
 	// TicketURL is the address at which agents see a ticket. It is asked only
 	// for regions that reveal it.
 	TicketURL func(r *bridge.Region, id bridge.TicketID) string
+	// Writes bounds what one device may send, whatever address it has. nil: no
+	// limit. A refused request gets ErrRateLimited with Retry-After.
+	Writes *server.Limiter
 }
 
 // Door serves the device API.
