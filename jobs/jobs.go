@@ -139,6 +139,11 @@ func parse(spec string, now time.Time) (cron.Schedule, error) {
 	if err != nil {
 		return nil, err
 	}
+	if every, ok := strings.CutPrefix(spec, "@every "); ok {
+		if pause, err := time.ParseDuration(every); err == nil && pause < time.Second {
+			return nil, errors.New("it comes more often than once a second")
+		}
+	}
 	if schedule.Next(now).IsZero() {
 		return nil, errors.New("there is no such time")
 	}

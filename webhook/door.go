@@ -32,12 +32,12 @@ const (
 )
 
 const (
-	// DefaultMaxBody is the largest delivery that is read, in bytes. An
-	// article may have 1.5 million characters (contract 0.7), most of them one
-	// byte, some of them six when JSON escapes them.
+	// DefaultMaxBody is the largest delivery that is read, in bytes. An article
+	// may have 1.5 million characters (contract 0.7), each of at most six bytes
+	// in JSON: 9 MB, and what is around it.
 	// Failure policy: a larger one gets 413 and is repeated in vain;
 	// reconciliation brings its article.
-	DefaultMaxBody = 8 << 20
+	DefaultMaxBody = 10 << 20
 
 	// firstRead is how much memory a request gets before it has sent anything,
 	// in bytes, whatever its Content-Length claims: whom the signature proves
