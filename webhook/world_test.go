@@ -36,6 +36,7 @@ type world struct {
 	inbox   bridge.InboxStore
 	clock   *clock
 	url     string
+	frame   http.Handler
 	regions map[string]*bridge.Region
 }
 
@@ -107,7 +108,7 @@ func newWorld(t testing.TB, receive receiverFunc, change ...func(*Deps)) *world 
 	w.Routes(frame.Engine())
 	web := httptest.NewServer(frame.Engine())
 	t.Cleanup(web.Close)
-	w.url = web.URL
+	w.url, w.frame = web.URL, frame.Engine()
 	return w
 }
 
