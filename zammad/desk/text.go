@@ -263,7 +263,9 @@ func plainAddress(s string) string {
 	if decoded, err := url.PathUnescape(s); err == nil {
 		s = decoded
 	}
-	s = strings.TrimPrefix(strings.TrimPrefix(s, "http://"), "https://")
+	for _, scheme := range []string{"http://", "https://", "mailto:", "tel:"} {
+		s = strings.TrimPrefix(s, scheme)
+	}
 	return strings.TrimSuffix(s, "/")
 }
 
