@@ -13,8 +13,14 @@ import (
 	"github.com/google/uuid"
 )
 
-// renderUser shows a user; with expand also the names of roles and groups.
+// renderUser shows a user; with expand also the names of roles and groups, with full as an
+// id and assets.
 func (c *call) renderUser(u row) row {
+	if c.wants("full") {
+		a := newAssets(c)
+		a.user(u.id())
+		return row{"id": u.id(), "assets": a.out}
+	}
 	out := maps.Clone(u)
 	delete(out, "password")
 	if !c.wants("expand") {
