@@ -46,10 +46,29 @@ const (
 	alias      = "0a1b2c3d4e5f6071"
 )
 
+// ticking is a clock on which no two things happen in the same millisecond.
+type ticking struct {
+	mu   sync.Mutex
+	last time.Time
+}
+
+func (c *ticking) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	if next := c.last.Add(time.Millisecond); now.Before(next) {
+		now = next
+	}
+	c.last = now
+	return now
+}
+
+func (c *ticking) After(d time.Duration) <-chan time.Time { return time.After(d) }
+
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, ctx: t.Context()}
-	sim := simulator.New(simulator.Config{AdminToken: "admin-token"}).Handler()
+	sim := simulator.New(simulator.Config{AdminToken: "admin-token", Clock: new(ticking)}).Handler()
 	server := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, in *http.Request) {
 		if answer := w.answer.Load(); answer != nil && (*answer)(out, in) {
 			return
