@@ -1,0 +1,214 @@
+package storage
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"html"
+	"strings"
+
+	"gorm.io/gorm"
+
+	"deskbridge/bridge"
+)
+
+// chats implements bridge.ChatStore and bridge.ChangeStore.
+type chats struct{ *database }
+
+// Accept stores a submission; see bridge.ChatStore.
+func (s chats) Accept(ctx context.Context, sub bridge.Submission) (bridge.Accepted, error) {
+	var accepted bridge.Accepted
+	err := s.write(ctx, func(tx *gorm.DB) (err error) {
+		accepted, err = s.accept(tx, &sub)
+		return err
+	})
+	if err != nil {
+		return bridge.Accepted{}, err
+	}
+	return accepted, nil
+}
+
+func (s chats) accept(tx *gorm.DB, sub *bridge.Submission) (bridge.Accepted, error) {
+	h := &held{tx: tx, now: sub.Now}
+	var err error
+	h.d, err = s.lockDevice(tx, "d.region_id = ? AND d.device_hash = ?", sub.Region.ID, sub.Device[:])
+	if err != nil && !none(err) {
+		return bridge.Accepted{}, fmt.Errorf("lock device: %w", err)
+	}
+	h.was = h.d.seq
+	if h.d.id != 0 && sub.ClientKey != "" {
+		if again, err := repeated(h, sub); again != nil || err != nil {
+			return bridge.Accepted{Message: again.message(), Seq: bridge.Seq(h.d.seq), Duplicate: true}, err
+		}
+	}
+	live := false
+	if h.d.current != 0 {
+		if h.c, err = s.lockChat(tx, h.d.current); err != nil {
+			return bridge.Accepted{}, fmt.Errorf("lock chat: %w", err)
+		}
+		live = alive(sub.Region, h.c.LastMessageAt, sub.Now)
+	}
+	if sub.Text == "" {
+		return consent(h, sub, live)
+	}
+	if !live || sub.ForceNew {
+		if !sub.MayOpen {
+			return bridge.Accepted{}, bridge.ErrNotServed
+		}
+		if err := open(h, sub); err != nil {
+			return bridge.Accepted{}, err
+		}
+	}
+	return add(h, sub)
+}
+
+// found is a stored message, or nil.
+type found struct{ bridge.Message }
+
+func (f *found) message() bridge.Message {
+	if f == nil {
+		return bridge.Message{}
+	}
+	return f.Message
+}
+
+// repeated finds the message that the device sent with the same key.
+func repeated(h *held, sub *bridge.Submission) (*found, error) {
+	var f *found
+	err := each(h.tx, messageColumns+"m.device_id = ? AND m.client_key = ?", []any{h.d.id, sub.ClientKey}, func(scan func(...any) error) error {
+		f = &found{}
+		return scanMessage(scan, &f.Message)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for key: %w", err)
+	}
+	if f != nil && f.Text != sub.Text {
+		return nil, bridge.ErrKeyReused
+	}
+	return f, nil
+}
+
+// consent stores what a device says about evaluation without a message.
+func consent(h *held, sub *bridge.Submission, live bool) (bridge.Accepted, error) {
+	if !live {
+		return bridge.Accepted{}, bridge.ErrChatNotFound
+	}
+	if follow(h, "", sub.Consent) {
+		h.d.seq++
+		if err := relabel(h, ""); err != nil {
+			return bridge.Accepted{}, err
+		}
+		if _, err := h.save(); err != nil {
+			return bridge.Accepted{}, err
+		}
+	}
+	return bridge.Accepted{Seq: bridge.Seq(h.d.seq)}, nil
+}
+
+// follow lets the chat have the device's newest language and consent, and says
+// whether anything changed.
+func follow(h *held, language string, consent *bool) bool {
+	changed := false
+	if language != "" && language != h.c.Language {
+		h.c.Language, changed = language, true
+	}
+	if consent != nil && (h.c.Consent == nil || *h.c.Consent != *consent) {
+		value := *consent
+		h.c.Consent, h.c.consentAt, changed = &value, milli(h.now), true
+	}
+	return changed
+}
+
+// relabel lets the ticket follow the chat, if there is one or one may be on its
+// way with the old label.
+func relabel(h *held, previous string) error {
+	if h.c.Ticket == 0 && !h.c.laneDue.Valid {
+		return nil
+	}
+	return h.enqueue(bridge.WorkLabel, 0, previous)
+}
+
+// open begins a chat, and the device with its first.
+func open(h *held, sub *bridge.Submission) error {
+	now := milli(sub.Now)
+	if h.d.id == 0 {
+		h.d = device{region: sub.Region.ID, hash: sub.Device, alias: sub.Alias, openedAt: now}
+		var err error
+		h.d.id, err = insert(h.tx, "INSERT INTO devices (region_id, device_hash, alias, seq, changed_at, current_chat_id, last_message_at, opened_at) VALUES (?, ?, ?, 0, ?, 0, 0, ?)",
+			sub.Region.ID, sub.Device[:], sub.Alias, now, now)
+		if err != nil {
+			return fmt.Errorf("insert device: %w", err)
+		}
+	}
+	h.c = chat{device: h.d.id, Chat: bridge.Chat{
+		Region: sub.Region.ID, Language: sub.Language, Desk: sub.Region.Desk, CreatedAt: sub.Now,
+	}}
+	id, err := insert(h.tx, "INSERT INTO chats (region_id, device_id, language, consent, consent_at, desk_id, ticket_id, customer_id, ticket_state, checked_at, created_at, last_message_at, lane_due, claim_id, claimed_until)"+
+		" VALUES (?, ?, ?, NULL, 0, ?, NULL, 0, '', 0, ?, ?, NULL, '', 0)",
+		sub.Region.ID, h.d.id, sub.Language, sub.Region.Desk, now, now)
+	if err != nil {
+		return fmt.Errorf("insert chat: %w", err)
+	}
+	h.c.ID, h.d.current = bridge.ChatID(id), id
+	return nil
+}
+
+// add stores the message and its work.
+func add(h *held, sub *bridge.Submission) (bridge.Accepted, error) {
+	previous := h.c.Language
+	if follow(h, sub.Language, sub.Consent) {
+		if previous == h.c.Language {
+			previous = ""
+		}
+		if err := relabel(h, previous); err != nil {
+			return bridge.Accepted{}, err
+		}
+	}
+	first := h.d.seq == 0
+	h.d.seq++
+	m := bridge.Message{
+		Seq: bridge.Seq(h.d.seq), Chat: h.c.ID, UUID: sub.UUID, Author: bridge.AuthorUser,
+		HTML: asHTML(sub.Text), Text: sub.Text, Status: bridge.StatusQueued, ClientKey: sub.ClientKey,
+		CreatedAt: moment(h.createdAt(sub.Now)),
+	}
+	if err := store(h, &m); err != nil {
+		return bridge.Accepted{}, err
+	}
+	if err := h.enqueue(bridge.WorkMessage, int64(m.ID), ""); err != nil {
+		return bridge.Accepted{}, err
+	}
+	if _, err := h.save(); err != nil {
+		return bridge.Accepted{}, err
+	}
+	return bridge.Accepted{Message: m, Seq: m.Seq, First: first}, nil
+}
+
+// store inserts a message and gives it its id.
+func store(h *held, m *bridge.Message) error {
+	id, err := insert(h.tx, "INSERT INTO messages (device_id, chat_id, seq, uuid, author, name, html, text, automatic, status, fail_code, client_key, created_at, retracted)"+
+		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?, 0)",
+		h.d.id, m.Chat, m.Seq, string(m.UUID), string(m.Author), m.Name, m.HTML, m.Text, m.Automatic, string(m.Status), orNull(m.ClientKey), milli(m.CreatedAt))
+	if err != nil {
+		return fmt.Errorf("insert message: %w", err)
+	}
+	m.ID = bridge.MessageID(id)
+	return nil
+}
+
+// asHTML shows plain text as HTML, character for character.
+func asHTML(text string) string {
+	return strings.ReplaceAll(html.EscapeString(text), "\n", "<br>")
+}
+
+const messageColumns = "SELECT m.id, m.seq, m.chat_id, m.uuid, m.author, m.name, m.html, m.text, m.automatic, m.status, m.fail_code, m.client_key, m.created_at, m.retracted FROM messages m WHERE "
+
+// scanMessage reads messageColumns.
+func scanMessage(scan func(...any) error, m *bridge.Message) error {
+	var (
+		key     sql.NullString
+		created int64
+	)
+	err := scan(&m.ID, &m.Seq, &m.Chat, &m.UUID, &m.Author, &m.Name, &m.HTML, &m.Text, &m.Automatic, &m.Status, &m.FailCode, &key, &created, &m.Retracted)
+	m.ClientKey, m.CreatedAt = key.String, moment(created)
+	return err
+}

@@ -1,0 +1,224 @@
+package storage
+
+import (
+	"database/sql"
+	"fmt"
+	"time"
+
+	"gorm.io/gorm"
+
+	"deskbridge/bridge"
+)
+
+// device is the row that locks and counts the history of a device in a region.
+type device struct {
+	id       int64
+	region   bridge.RegionID
+	hash     bridge.DeviceHash
+	alias    string
+	seq      int64
+	current  int64 // chat
+	last     int64 // created_at of the newest message
+	openedAt int64
+}
+
+// chat is a chat with its lane.
+type chat struct {
+	bridge.Chat
+	device       int64
+	consentAt    int64
+	checkedAt    int64
+	laneDue      sql.Null[int64] // invalid: the lane is empty
+	claim        string
+	claimedUntil int64
+}
+
+// held is a device, and one of its chats, that a transaction holds: nobody else
+// changes either until it ends.
+type held struct {
+	tx  *gorm.DB
+	now time.Time
+	d   device
+	c   chat
+	was int64 // the device's seq before
+}
+
+const deviceColumns = "SELECT d.id, d.region_id, d.device_hash, d.alias, d.seq, d.current_chat_id, d.last_message_at, d.opened_at FROM devices d WHERE "
+
+// lockDevice reads a device and holds it. The error is sql.ErrNoRows if there
+// is none.
+func (db *database) lockDevice(tx *gorm.DB, where string, args ...any) (device, error) {
+	var d device
+	var hash []byte
+	err := one(tx, deviceColumns+where+db.lock, args, &d.id, &d.region, &hash, &d.alias, &d.seq, &d.current, &d.last, &d.openedAt)
+	copy(d.hash[:], hash)
+	return d, err
+}
+
+const chatColumns = "c.id, c.region_id, c.device_id, c.language, c.consent, c.consent_at, c.desk_id, c.ticket_id, c.customer_id, c.ticket_state," +
+	" c.checked_at, c.created_at, c.last_message_at, c.lane_due, c.claim_id, c.claimed_until"
+
+// scanChat reads chatColumns, and more into the rest.
+func scanChat(scan func(...any) error, c *chat, rest ...any) error {
+	var (
+		consent       sql.Null[bool]
+		ticket        sql.Null[int64]
+		created, last int64
+	)
+	into := [20]any{&c.ID, &c.Region, &c.device, &c.Language, &consent, &c.consentAt, &c.Desk, &ticket, &c.Customer, &c.TicketState,
+		&c.checkedAt, &created, &last, &c.laneDue, &c.claim, &c.claimedUntil}
+	if err := scan(append(into[:16], rest...)...); err != nil {
+		return err
+	}
+	if consent.Valid {
+		c.Consent = &consent.V
+	}
+	c.Ticket = bridge.TicketID(ticket.V)
+	c.CreatedAt, c.LastMessageAt = moment(created), moment(last)
+	return nil
+}
+
+// lockChat reads a chat and holds it. The error is sql.ErrNoRows if there is none.
+func (db *database) lockChat(tx *gorm.DB, id int64) (chat, error) {
+	var c chat
+	found := false
+	err := each(tx, "SELECT "+chatColumns+" FROM chats c WHERE c.id = ?"+db.lock, []any{id}, func(scan func(...any) error) error {
+		found = true
+		return scanChat(scan, &c)
+	})
+	if err == nil && !found {
+		err = sql.ErrNoRows
+	}
+	return c, err
+}
+
+// hold takes a chat and its device, always the device first, so that two
+// transactions never wait for each other. The error is sql.ErrNoRows if there is
+// no such chat.
+func (db *database) hold(tx *gorm.DB, id bridge.ChatID, now time.Time) (*held, error) {
+	d, err := db.lockDevice(tx, "d.id = (SELECT c.device_id FROM chats c WHERE c.id = ?)", id)
+	if err != nil {
+		return nil, err
+	}
+	c, err := db.lockChat(tx, int64(id))
+	if err != nil {
+		return nil, err
+	}
+	c.Device, c.Alias = d.hash, d.alias
+	return &held{tx: tx, now: now, d: d, c: c, was: d.seq}, nil
+}
+
+// alive says whether a chat is younger than the region's retention.
+func alive(r *bridge.Region, last, now time.Time) bool {
+	retention := r.Retention()
+	if retention <= 0 {
+		retention = bridge.DefaultRetentionDays * 24 * time.Hour
+	}
+	return now.Sub(last) < retention
+}
+
+// createdAt gives a new message its time: the wanted one, but not in the future
+// and later than every other message of the device, since apps sort by it.
+func (h *held) createdAt(wanted time.Time) int64 {
+	h.d.last = max(min(milli(wanted), milli(h.now)), h.d.last+1)
+	if last := moment(h.d.last); last.After(h.c.LastMessageAt) {
+		h.c.LastMessageAt = last
+	}
+	return h.d.last
+}
+
+// enqueue adds work to the chat's lane. A lane that rests keeps its rest: its
+// desk is not to be asked sooner because a device writes on.
+func (h *held) enqueue(kind bridge.WorkKind, message int64, previous string) error {
+	_, err := exec(h.tx, "INSERT INTO outbox (chat_id, kind, message_id, previous, attempts, started_at, dead, reason, error_id, created_at) VALUES (?, ?, ?, ?, 0, 0, 0, '', '', ?)",
+		h.c.ID, string(kind), orNull(message), previous, milli(h.now))
+	if err != nil {
+		return fmt.Errorf("enqueue: %w", err)
+	}
+	if !h.c.laneDue.Valid {
+		h.c.laneDue = sql.Null[int64]{V: milli(h.now), Valid: true}
+	}
+	return nil
+}
+
+// setStatus changes a message's status if it is one of those named now.
+func (h *held) setStatus(message int64, to bridge.Status, code string, from ...bridge.Status) error {
+	args := []any{string(to), code, h.d.seq + 1, message, h.d.id}
+	for _, s := range from {
+		args = append(args, string(s))
+	}
+	n, err := exec(h.tx, "UPDATE messages SET status = ?, fail_code = ?, seq = ? WHERE id = ? AND device_id = ? AND status IN ("+marks(len(from))+")", args...)
+	if err != nil {
+		return fmt.Errorf("set status: %w", err)
+	}
+	h.d.seq += n
+	return nil
+}
+
+// endClaim gives the lane free; it is looked at again at due, or never while it
+// is empty.
+func (h *held) endClaim(due sql.Null[int64]) {
+	h.c.claim, h.c.claimedUntil, h.c.laneDue = "", 0, due
+}
+
+// detach takes the ticket off the chat: its next message opens another.
+func (h *held) detach() {
+	h.c.Ticket, h.c.TicketState, h.c.Customer, h.c.checkedAt = 0, bridge.TicketNone, 0, 0
+}
+
+// takeTicket makes a ticket the chat's. If it is the ticket of an older chat of
+// the same device it moves; if it is that of a newer one, or of another device,
+// it stays there and this chat has none: a message in a new ticket is better
+// than one in a stranger's.
+func (h *held) takeTicket(ticket bridge.TicketID, state bridge.TicketState) error {
+	if h.c.Ticket != ticket {
+		var other, device int64
+		err := one(h.tx, "SELECT id, device_id FROM chats WHERE desk_id = ? AND ticket_id = ?", []any{h.c.Desk, ticket}, &other, &device)
+		switch {
+		case none(err):
+		case err != nil:
+			return fmt.Errorf("find owner of ticket: %w", err)
+		case device != h.d.id || other > int64(h.c.ID):
+			h.detach()
+			return nil
+		default:
+			if _, err := exec(h.tx, "UPDATE chats SET ticket_id = NULL, ticket_state = '', customer_id = 0, checked_at = 0 WHERE id = ?", other); err != nil {
+				return fmt.Errorf("move ticket: %w", err)
+			}
+		}
+		h.c.Ticket, h.c.checkedAt = ticket, 0
+	}
+	if state != bridge.TicketNone {
+		h.c.TicketState = state
+	}
+	return nil
+}
+
+// save writes chat and device back and tells what changed for the device.
+func (h *held) save() ([]bridge.Change, error) {
+	c := &h.c
+	var consent any
+	if c.Consent != nil {
+		consent = *c.Consent
+	}
+	var due any
+	if c.laneDue.Valid {
+		due = c.laneDue.V
+	}
+	_, err := exec(h.tx, "UPDATE chats SET language = ?, consent = ?, consent_at = ?, ticket_id = ?, customer_id = ?, ticket_state = ?,"+
+		" checked_at = ?, last_message_at = ?, lane_due = ?, claim_id = ?, claimed_until = ? WHERE id = ?",
+		c.Language, consent, c.consentAt, orNull(int64(c.Ticket)), c.Customer, string(c.TicketState),
+		c.checkedAt, milli(c.LastMessageAt), due, c.claim, c.claimedUntil, c.ID)
+	if err != nil {
+		return nil, fmt.Errorf("save chat: %w", err)
+	}
+	if h.d.seq == h.was {
+		return nil, nil
+	}
+	_, err = exec(h.tx, "UPDATE devices SET seq = ?, changed_at = ?, current_chat_id = ?, last_message_at = ? WHERE id = ?",
+		h.d.seq, milli(h.now), h.d.current, h.d.last, h.d.id)
+	if err != nil {
+		return nil, fmt.Errorf("save device: %w", err)
+	}
+	return []bridge.Change{{Region: h.d.region, Device: h.d.hash, Seq: bridge.Seq(h.d.seq)}}, nil
+}

@@ -1,0 +1,143 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"deskbridge/bridge"
+	"deskbridge/gate"
+)
+
+// History reads a device's messages; see bridge.ChatStore. A since that is
+// ahead of the store (which a backup brought back) reads everything.
+func (s chats) History(ctx context.Context, r *bridge.Region, d bridge.DeviceHash, since bridge.Seq, now time.Time) (bridge.History, error) {
+	tx := s.read.WithContext(ctx)
+	var (
+		h     bridge.History
+		c     chat
+		found bool
+	)
+	err := each(tx, "SELECT "+chatColumns+", d.alias, d.seq FROM devices d JOIN chats c ON c.id = d.current_chat_id WHERE d.region_id = ? AND d.device_hash = ?",
+		[]any{r.ID, d[:]}, func(scan func(...any) error) error {
+			found = true
+			return scanChat(scan, &c, &c.Alias, &h.Seq)
+		})
+	if err != nil {
+		return bridge.History{}, failure(fmt.Errorf("read chat: %w", err))
+	}
+	if !found || !alive(r, c.LastMessageAt, now) {
+		return bridge.History{}, bridge.ErrChatNotFound
+	}
+	h.Chat = c.Chat
+	h.Chat.Device = d
+	query, args := "m.device_id = ? AND m.seq > ? ORDER BY m.id", []any{c.device, since}
+	switch {
+	case since == h.Seq:
+		return h, nil
+	case since <= 0 || since > h.Seq:
+		query, args = "m.device_id = ? AND m.retracted = 0 ORDER BY m.id", []any{c.device}
+	}
+	h.Messages = make([]bridge.Message, 0, 16)
+	err = each(tx, messageColumns+query, args, func(scan func(...any) error) error {
+		h.Messages = append(h.Messages, bridge.Message{})
+		return scanMessage(scan, &h.Messages[len(h.Messages)-1])
+	})
+	if err != nil {
+		return bridge.History{}, failure(fmt.Errorf("read messages: %w", err))
+	}
+	return h, nil
+}
+
+// Seq gives a device's sequence; see bridge.ChatStore.
+func (s chats) Seq(ctx context.Context, r bridge.RegionID, d bridge.DeviceHash) (bridge.Seq, error) {
+	var seq bridge.Seq
+	err := one(s.read.WithContext(ctx), "SELECT seq FROM devices WHERE region_id = ? AND device_hash = ?", []any{r, d[:]}, &seq)
+	if err != nil && !none(err) {
+		return 0, failure(fmt.Errorf("read seq: %w", err))
+	}
+	return seq, nil
+}
+
+// Standing tells what the gate must know; see bridge.ChatStore.
+func (s chats) Standing(ctx context.Context, r *bridge.Region, d bridge.DeviceHash, now time.Time) (bridge.Standing, error) {
+	var (
+		override       string
+		opened, lastAt int64
+	)
+	err := one(s.read.WithContext(ctx), "SELECT COALESCE(t.override, ''), COALESCE(d.opened_at, 0), COALESCE(c.last_message_at, 0) FROM (SELECT 1 AS one) AS x"+
+		" LEFT JOIN testers t ON t.region_id = ? AND t.device_hash = ?"+
+		" LEFT JOIN devices d ON d.region_id = ? AND d.device_hash = ?"+
+		" LEFT JOIN chats c ON c.id = d.current_chat_id", []any{r.ID, d[:], r.ID, d[:]}, &override, &opened, &lastAt)
+	if err != nil {
+		return bridge.Standing{}, failure(fmt.Errorf("read standing: %w", err))
+	}
+	return bridge.Standing{
+		Override: gate.Override(override),
+		Running:  lastAt != 0 && alive(r, moment(lastAt), now),
+		Sticky:   opened != 0,
+	}, nil
+}
+
+// exposure is a row of exposures.
+type exposure struct {
+	RegionID   int64  `gorm:"primaryKey;autoIncrement:false"`
+	DeviceHash []byte `gorm:"primaryKey"`
+	Day        string `gorm:"primaryKey"`
+	Served     bool
+	Reason     string
+	ToldAt     int64
+}
+
+// RecordExposures stores decisions; see bridge.ChatStore.
+func (s chats) RecordExposures(ctx context.Context, exposures []bridge.Exposure) error {
+	if len(exposures) == 0 {
+		return nil
+	}
+	rows := make([]exposure, len(exposures))
+	for i, e := range exposures {
+		rows[i] = exposure{int64(e.Region), e.Device[:], e.Day, e.Served, string(e.Reason), milli(e.At)}
+	}
+	return s.write(ctx, func(tx *gorm.DB) error {
+		// A region that was just removed takes its exposures along.
+		known, err := list[int64](tx, "SELECT id FROM regions")
+		if err != nil {
+			return err
+		}
+		exists := make(map[int64]bool, len(known))
+		for _, id := range known {
+			exists[id] = true
+		}
+		var kept []exposure
+		for _, row := range rows {
+			if exists[row.RegionID] {
+				kept = append(kept, row)
+			}
+		}
+		if len(kept) == 0 {
+			return nil
+		}
+		return tx.Clauses(clause.OnConflict{DoNothing: true}).CreateInBatches(kept, 200).Error
+	})
+}
+
+// ChangedSince lists devices whose history changed; see bridge.ChangeStore.
+func (s chats) ChangedSince(ctx context.Context, since time.Time) ([]bridge.Change, error) {
+	var changes []bridge.Change
+	err := each(s.read.WithContext(ctx), "SELECT region_id, device_hash, seq FROM devices WHERE changed_at >= ?", []any{milli(since)}, func(scan func(...any) error) error {
+		var (
+			c    bridge.Change
+			hash []byte
+		)
+		if err := scan(&c.Region, &hash, &c.Seq); err != nil {
+			return err
+		}
+		copy(c.Device[:], hash)
+		changes = append(changes, c)
+		return nil
+	})
+	return changes, failure(err)
+}

@@ -1,0 +1,113 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"gorm.io/gorm"
+
+	"deskbridge/bridge"
+)
+
+// inbox implements bridge.InboxStore.
+type inbox struct{ *database }
+
+// delivery is a row of deliveries.
+type delivery struct {
+	ID           int64
+	RegionID     int64
+	DeliveryKey  string
+	Body         []byte
+	Hint         bool
+	ClaimID      string
+	ClaimedUntil int64
+	Due          int64
+	Attempts     int
+	Outcome      string
+	Reason       string
+	ReceivedAt   int64
+	FinishedAt   int64
+}
+
+// StoreDelivery keeps a delivery; see bridge.InboxStore.
+func (s inbox) StoreDelivery(ctx context.Context, d bridge.Delivery) (bool, error) {
+	var stored bool
+	err := s.write(ctx, func(tx *gorm.DB) error {
+		body := d.Body
+		if body == nil {
+			body = []byte{}
+		}
+		row := delivery{RegionID: int64(d.Region), DeliveryKey: d.Key, Body: body, Hint: d.Hint, Due: milli(d.Received), Attempts: d.Attempts, ReceivedAt: milli(d.Received)}
+		err := tx.Create(&row).Error
+		stored = err == nil
+		if errors.Is(err, gorm.ErrDuplicatedKey) {
+			return nil
+		}
+		return err
+	})
+	return stored && err == nil, err
+}
+
+// ClaimDeliveries takes due deliveries; see bridge.InboxStore.
+func (s inbox) ClaimDeliveries(ctx context.Context, claim string, now, until time.Time, limit int) ([]bridge.Delivery, error) {
+	at := milli(now)
+	due, err := list[int64](s.read.WithContext(ctx), "SELECT id FROM deliveries WHERE outcome = '' AND due <= ? AND claimed_until <= ? ORDER BY id LIMIT ?", at, at, limit)
+	if err != nil || len(due) == 0 {
+		return nil, failure(err)
+	}
+	var rows []delivery
+	err = s.write(ctx, func(tx *gorm.DB) error {
+		rows = nil
+		var ours []int64
+		for _, id := range due {
+			n, err := exec(tx, "UPDATE deliveries SET claim_id = ?, claimed_until = ? WHERE id = ? AND outcome = '' AND due <= ? AND claimed_until <= ?", claim, milli(until), id, at, at)
+			if err != nil {
+				return err
+			}
+			if n == 1 {
+				ours = append(ours, id)
+			}
+		}
+		if len(ours) == 0 {
+			return nil
+		}
+		return tx.Order("id").Find(&rows, ours).Error
+	})
+	if err != nil {
+		return nil, err
+	}
+	claimed := make([]bridge.Delivery, len(rows))
+	for i, r := range rows {
+		claimed[i] = bridge.Delivery{
+			ID: bridge.DeliveryID(r.ID), Region: bridge.RegionID(r.RegionID), Key: r.DeliveryKey, Body: r.Body,
+			Hint: r.Hint, Attempts: r.Attempts, Received: moment(r.ReceivedAt),
+		}
+	}
+	return claimed, nil
+}
+
+// FinishDelivery records an outcome; see bridge.InboxStore. The error is
+// bridge.ErrClaimLost if somebody else has the delivery now.
+func (s inbox) FinishDelivery(ctx context.Context, claim string, id bridge.DeliveryID, o bridge.DeliveryOutcome, now time.Time) error {
+	return s.claimed(ctx, "UPDATE deliveries SET outcome = ?, finished_at = ?, claim_id = '', claimed_until = 0 WHERE id = ? AND claim_id = ? AND claimed_until > ?",
+		string(o), milli(now), id, claim, milli(now))
+}
+
+// RetryDelivery puts a delivery back; see bridge.InboxStore. The error is
+// bridge.ErrClaimLost if somebody else has the delivery now.
+func (s inbox) RetryDelivery(ctx context.Context, claim string, id bridge.DeliveryID, due time.Time, reason string) error {
+	return s.claimed(ctx, "UPDATE deliveries SET due = ?, reason = ?, attempts = attempts + 1, claim_id = '', claimed_until = 0 WHERE id = ? AND claim_id = ?",
+		milli(due), reason, id, claim)
+}
+
+// claimed runs an update that finds its row only while the claim holds.
+func (s inbox) claimed(ctx context.Context, query string, args ...any) error {
+	return s.write(ctx, func(tx *gorm.DB) error {
+		n, err := exec(tx, query, args...)
+		if err == nil && n == 0 {
+			err = bridge.ErrClaimLost
+		}
+		return err
+	})
+}

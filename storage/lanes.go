@@ -1,0 +1,260 @@
+package storage
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"gorm.io/gorm"
+
+	"deskbridge/bridge"
+)
+
+// lanes implements bridge.LaneStore.
+type lanes struct{ *database }
+
+// DueDesks lists desks with due lanes; see bridge.LaneStore.
+func (s lanes) DueDesks(ctx context.Context, now time.Time) ([]bridge.DeskID, error) {
+	at := milli(now)
+	desks, err := list[bridge.DeskID](s.read.WithContext(ctx), "SELECT d.id FROM desks d WHERE EXISTS"+
+		" (SELECT 1 FROM chats c WHERE c.desk_id = d.id AND c.lane_due <= ? AND c.claimed_until <= ?) ORDER BY d.id", at, at)
+	return desks, failure(err)
+}
+
+// ClaimLanes takes due lanes; see bridge.LaneStore.
+func (s lanes) ClaimLanes(ctx context.Context, desk bridge.DeskID, now, until time.Time, limit int) ([]bridge.Claim, error) {
+	at := milli(now)
+	due, err := list[int64](s.read.WithContext(ctx), "SELECT id FROM chats WHERE desk_id = ? AND lane_due <= ? AND claimed_until <= ? ORDER BY lane_due, id LIMIT ?", desk, at, at, limit)
+	if err != nil || len(due) == 0 {
+		return nil, failure(err)
+	}
+	var claims []bridge.Claim
+	err = s.write(ctx, func(tx *gorm.DB) error {
+		claims = nil
+		id := bridge.NewClaimID()
+		for _, chat := range due { // in order: the longest waiting first
+			n, err := exec(tx, "UPDATE chats SET claim_id = ?, claimed_until = ? WHERE id = ? AND desk_id = ? AND lane_due <= ? AND claimed_until <= ?",
+				id, milli(until), chat, desk, at, at)
+			if err != nil {
+				return err
+			}
+			if n == 1 {
+				claims = append(claims, bridge.Claim{ID: id, Chat: bridge.ChatID(chat), Until: until})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return claims, nil
+}
+
+// claimed takes chat and device of a claim that still holds.
+func (s lanes) claimed(tx *gorm.DB, c bridge.Claim, now time.Time) (*held, error) {
+	h, err := s.hold(tx, c.Chat, now)
+	if none(err) || err == nil && (h.c.claim != c.ID || h.c.claimedUntil <= milli(now)) {
+		return nil, bridge.ErrClaimLost
+	}
+	return h, err
+}
+
+// Start takes the lane's next work; see bridge.LaneStore.
+func (s lanes) Start(ctx context.Context, c bridge.Claim, now time.Time) (*bridge.Work, error) {
+	var work *bridge.Work
+	err := s.write(ctx, func(tx *gorm.DB) error {
+		work = nil
+		h, err := s.claimed(tx, c, now)
+		if err != nil {
+			return err
+		}
+		next, err := nextWork(h)
+		if err != nil {
+			return err
+		}
+		if next == nil {
+			// Whoever adds work holds this row: it is either seen above, or
+			// finds the lane empty and makes it due.
+			h.endClaim(sql.Null[int64]{})
+			_, err := h.save()
+			return err
+		}
+		if !next.InDoubt() {
+			if _, err := exec(tx, "UPDATE outbox SET started_at = ? WHERE id = ?", milli(now), next.ID); err != nil {
+				return err
+			}
+		}
+		next.Chat = h.c.Chat
+		work = next
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return work, nil
+}
+
+// nextWork finds the oldest work that can still be done. A message that was
+// recognised in its ticket meanwhile needs none.
+func nextWork(h *held) (*bridge.Work, error) {
+	for {
+		var (
+			w       bridge.Work
+			started int64
+			message sql.Null[int64]
+			uuid    sql.NullString
+			text    sql.NullString
+			status  sql.NullString
+		)
+		err := one(h.tx, "SELECT o.id, o.kind, o.message_id, o.previous, o.attempts, o.started_at, m.uuid, m.text, m.status"+
+			" FROM outbox o LEFT JOIN messages m ON m.id = o.message_id WHERE o.chat_id = ? AND o.dead = 0 ORDER BY o.id LIMIT 1",
+			[]any{h.c.ID}, &w.ID, &w.Kind, &message, &w.Previous, &w.Attempts, &started, &uuid, &text, &status)
+		if none(err) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read work: %w", err)
+		}
+		if w.Kind == bridge.WorkMessage && started == 0 && status.String != string(bridge.StatusQueued) {
+			if _, err := exec(h.tx, "DELETE FROM outbox WHERE id = ?", w.ID); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		w.Message, w.UUID, w.Text = bridge.MessageID(message.V), bridge.MessageUUID(uuid.String), text.String
+		w.StartedAt = moment(started)
+		return &w, nil
+	}
+}
+
+// Finish writes what became of a work; see bridge.LaneStore.
+func (s lanes) Finish(ctx context.Context, c bridge.Claim, o bridge.Outcome, now time.Time) ([]bridge.Change, error) {
+	var changes []bridge.Change
+	err := s.write(ctx, func(tx *gorm.DB) error {
+		changes = nil
+		h, err := s.claimed(tx, c, now)
+		if err != nil {
+			return err
+		}
+		var message sql.Null[int64]
+		err = one(tx, "SELECT message_id FROM outbox WHERE id = ? AND chat_id = ? AND dead = 0", []any{o.Work, c.Chat}, &message)
+		if none(err) {
+			return bridge.ErrClaimLost // it is finished already
+		}
+		if err != nil {
+			return err
+		}
+		switch {
+		case o.Retry != nil:
+			err = retry(h, o.Work, o.Retry)
+		case o.Failed != nil:
+			err = fail(h, o.Work, message.V, o.Failed)
+		default:
+			if o.Sent != nil {
+				err = sent(h, message.V, o.Sent)
+			}
+			if err == nil {
+				_, err = exec(tx, "DELETE FROM outbox WHERE id = ?", o.Work)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		changes, err = h.save()
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return changes, nil
+}
+
+// sent records that a message is in a ticket.
+func sent(h *held, message int64, o *bridge.Sent) error {
+	if err := h.setStatus(message, bridge.StatusSent, "", bridge.StatusQueued, bridge.StatusFailed); err != nil {
+		return err
+	}
+	if o.Article != 0 {
+		if err := link(h, bridge.Article{ID: o.Article, Ticket: o.Ticket, Public: true}, message); err != nil {
+			return err
+		}
+	}
+	if err := h.takeTicket(o.Ticket, o.State); err != nil {
+		return err
+	}
+	if h.c.Ticket != 0 && o.Customer != 0 {
+		h.c.Customer = o.Customer
+	}
+	return nil
+}
+
+// retry puts work back and lets its lane rest.
+func retry(h *held, work bridge.WorkID, o *bridge.Retry) error {
+	attempt := 0
+	if o.Attempt {
+		attempt = 1
+	}
+	query := "UPDATE outbox SET attempts = attempts + ?, reason = ?, started_at = 0 WHERE id = ?"
+	if o.Doubt {
+		query = "UPDATE outbox SET attempts = attempts + ?, reason = ? WHERE id = ?"
+	}
+	if _, err := exec(h.tx, query, attempt, o.Reason, work); err != nil {
+		return fmt.Errorf("put work back: %w", err)
+	}
+	switch {
+	case o.Detach:
+		h.detach()
+	case o.Follow != 0:
+		if err := moveTo(h, o.Follow, o.State); err != nil {
+			return err
+		}
+	case o.State != bridge.TicketNone && h.c.Ticket != 0:
+		h.c.TicketState = o.State
+	}
+	h.endClaim(sql.Null[int64]{V: milli(o.Due), Valid: true})
+	return nil
+}
+
+// fail sets work aside; it stays for operators until its chat is pruned.
+func fail(h *held, work bridge.WorkID, message int64, o *bridge.Failed) error {
+	if _, err := exec(h.tx, "UPDATE outbox SET dead = 1, reason = ?, error_id = ?, started_at = 0 WHERE id = ?", o.Reason, o.ErrorID, work); err != nil {
+		return fmt.Errorf("set work aside: %w", err)
+	}
+	if message == 0 {
+		return nil
+	}
+	return h.setStatus(message, bridge.StatusFailed, o.Code, bridge.StatusQueued)
+}
+
+// Release gives a lane back; see bridge.LaneStore.
+func (s lanes) Release(ctx context.Context, c bridge.Claim, due time.Time) error {
+	return s.write(ctx, func(tx *gorm.DB) error {
+		n, err := exec(tx, "UPDATE chats SET claim_id = '', claimed_until = 0, lane_due = ? WHERE id = ? AND claim_id = ?", milli(due), c.Chat, c.ID)
+		if err == nil && n == 0 {
+			err = bridge.ErrClaimLost
+		}
+		return err
+	})
+}
+
+// Sweep makes lanes due that have work and no due time; see bridge.LaneStore.
+func (s lanes) Sweep(ctx context.Context, now time.Time, dryRun bool) (int, error) {
+	lost, err := list[int64](s.read.WithContext(ctx), "SELECT DISTINCT c.id FROM outbox o JOIN chats c ON c.id = o.chat_id WHERE o.dead = 0 AND c.lane_due IS NULL")
+	if err != nil || dryRun || len(lost) == 0 {
+		return len(lost), failure(err)
+	}
+	var mended int64
+	err = s.write(ctx, func(tx *gorm.DB) error {
+		mended = 0
+		for _, chat := range lost {
+			n, err := exec(tx, "UPDATE chats SET lane_due = ? WHERE id = ? AND lane_due IS NULL", milli(now), chat)
+			if err != nil {
+				return err
+			}
+			mended += n
+		}
+		return nil
+	})
+	return int(mended), err
+}

@@ -1,0 +1,280 @@
+package storage
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+
+	"deskbridge/bridge"
+)
+
+// article is what is stored of an article: whose it is, and the message that it
+// became.
+type article struct {
+	chat      int64
+	device    int64
+	ticket    bridge.TicketID
+	message   int64 // 0: it was never shown
+	visible   bool
+	author    bridge.Author
+	retracted bool
+}
+
+// Record stores what was read of a ticket; see bridge.TicketStore. The error is
+// bridge.ErrTicketUnknown if the chat is gone.
+func (s tickets) Record(ctx context.Context, r bridge.Receipt) ([]bridge.Change, error) {
+	var changes []bridge.Change
+	err := s.write(ctx, func(tx *gorm.DB) error {
+		changes = nil
+		h, err := s.hold(tx, r.Chat, r.Now)
+		if none(err) {
+			return bridge.ErrTicketUnknown
+		}
+		if err != nil {
+			return fmt.Errorf("hold chat: %w", err)
+		}
+		if err := record(h, &r); err != nil {
+			return fmt.Errorf("record ticket: %w", err)
+		}
+		changes, err = h.save()
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return changes, nil
+}
+
+func record(h *held, r *bridge.Receipt) error {
+	ticket := h.c.Ticket
+	if len(r.Articles) > 0 && r.Articles[0].Ticket != 0 {
+		ticket = r.Articles[0].Ticket
+	}
+	known, err := knownArticles(h, ticket, r.Articles)
+	if err != nil {
+		return err
+	}
+	// Up to the newest article that is another device's, this ticket holds what
+	// a merge brought from elsewhere: nobody can say whose an unknown article
+	// among them is, so it is not shown.
+	var foreign bridge.ArticleID
+	for id, k := range known {
+		if k.device != h.d.id {
+			foreign = max(foreign, id)
+		}
+	}
+	for i := range r.Articles {
+		a := r.Articles[i]
+		if a.Ticket == 0 {
+			a.Ticket = ticket
+		}
+		if err := recordArticle(h, a, known, &foreign); err != nil {
+			return err
+		}
+	}
+	if r.Complete {
+		if err := retractMissing(h, ticket, known, r.Articles); err != nil {
+			return err
+		}
+	}
+	if r.Follow != 0 {
+		return moveTo(h, r.Follow, r.State)
+	}
+	if ticket != h.c.Ticket || ticket == 0 {
+		return nil // read of a ticket that the chat has left since
+	}
+	if r.State != bridge.TicketNone {
+		h.c.TicketState = r.State
+	}
+	h.c.checkedAt = max(h.c.checkedAt, milli(r.CheckedAt))
+	return nil
+}
+
+// knownArticles reads what is stored of a ticket's articles: those that the
+// chat has from it, and those of the receipt wherever they are.
+func knownArticles(h *held, ticket bridge.TicketID, articles []bridge.Article) (map[bridge.ArticleID]article, error) {
+	known := make(map[bridge.ArticleID]article)
+	const columns = "SELECT a.article_id, a.chat_id, c.device_id, a.ticket_id, a.message_id, a.visible, m.author, m.retracted" +
+		" FROM articles a JOIN chats c ON c.id = a.chat_id LEFT JOIN messages m ON m.id = a.message_id WHERE a.desk_id = ? AND "
+	read := func(where string, args ...any) error {
+		return each(h.tx, columns+where, append([]any{h.c.Desk}, args...), func(scan func(...any) error) error {
+			var (
+				id        bridge.ArticleID
+				k         article
+				message   sql.Null[int64]
+				author    sql.NullString
+				retracted sql.Null[bool]
+			)
+			if err := scan(&id, &k.chat, &k.device, &k.ticket, &message, &k.visible, &author, &retracted); err != nil {
+				return err
+			}
+			k.message, k.author, k.retracted = message.V, bridge.Author(author.String), retracted.V
+			known[id] = k
+			return nil
+		})
+	}
+	if err := read("a.chat_id = ? AND a.ticket_id = ?", h.c.ID, ticket); err != nil {
+		return nil, err
+	}
+	for rest := articles; len(rest) > 0; {
+		n := min(len(rest), ticketsAtOnce)
+		var unseen []any
+		for _, a := range rest[:n] {
+			if _, ok := known[a.ID]; !ok {
+				unseen = append(unseen, a.ID)
+			}
+		}
+		if rest = rest[n:]; len(unseen) == 0 {
+			continue
+		}
+		if err := read("a.article_id IN ("+marks(len(unseen))+")", unseen...); err != nil {
+			return nil, err
+		}
+	}
+	return known, nil
+}
+
+// recordArticle stores one article. foreign moves on when the article turns out
+// to be another device's.
+func recordArticle(h *held, a bridge.Article, known map[bridge.ArticleID]article, foreign *bridge.ArticleID) error {
+	k, stored := known[a.ID]
+	if stored && k.device != h.d.id {
+		return nil // a merge brought it here; it stays the other device's
+	}
+	if name, ours := bridge.ParseHeader(a.Header); ours {
+		return own(h, a, name, foreign)
+	}
+	switch {
+	case stored && k.message != 0 && k.author == bridge.AuthorUser:
+		return nil // linked when it was sent
+	case stored && k.message != 0:
+		if err := move(h, a, k); err != nil {
+			return err
+		}
+		if a.Public == !k.retracted {
+			return nil
+		}
+		return retell(h, a, k.message)
+	case !a.Public || a.FromUser || a.ID <= *foreign:
+		if stored {
+			return move(h, a, k)
+		}
+		return hide(h, a)
+	}
+	return show(h, a, stored)
+}
+
+// own links an article that Deskbridge wrote. It never becomes another message,
+// whoever sees it.
+func own(h *held, a bridge.Article, name bridge.MessageUUID, foreign *bridge.ArticleID) error {
+	var id, device int64
+	err := one(h.tx, "SELECT id, device_id FROM messages WHERE uuid = ?", []any{string(name)}, &id, &device)
+	if none(err) {
+		return hide(h, a) // pruned, or by another installation
+	}
+	if err != nil {
+		return err
+	}
+	if device != h.d.id {
+		*foreign = max(*foreign, a.ID)
+		return hide(h, a)
+	}
+	if err := link(h, a, id); err != nil {
+		return err
+	}
+	return h.setStatus(id, bridge.StatusSent, "", bridge.StatusQueued, bridge.StatusFailed)
+}
+
+// link writes which message an article is.
+func link(h *held, a bridge.Article, message int64) error {
+	n, err := exec(h.tx, "UPDATE articles SET chat_id = ?, ticket_id = ?, message_id = ?, visible = ? WHERE desk_id = ? AND article_id = ?",
+		h.c.ID, a.Ticket, orNull(message), a.Public, h.c.Desk, a.ID)
+	if err == nil && n == 0 {
+		_, err = exec(h.tx, "INSERT INTO articles (desk_id, article_id, ticket_id, chat_id, message_id, visible) VALUES (?, ?, ?, ?, ?, ?)",
+			h.c.Desk, a.ID, a.Ticket, h.c.ID, orNull(message), a.Public)
+	}
+	if err != nil {
+		return fmt.Errorf("link article: %w", err)
+	}
+	return nil
+}
+
+// hide remembers an article that is not shown.
+func hide(h *held, a bridge.Article) error {
+	a.Public = false
+	return link(h, a, 0)
+}
+
+// move lets an article follow its ticket to another chat of the device.
+func move(h *held, a bridge.Article, k article) error {
+	if k.chat == int64(h.c.ID) && k.ticket == a.Ticket {
+		return nil
+	}
+	_, err := exec(h.tx, "UPDATE articles SET chat_id = ?, ticket_id = ? WHERE desk_id = ? AND article_id = ?", h.c.ID, a.Ticket, h.c.Desk, a.ID)
+	return err
+}
+
+// show makes a message of an article. What the user wrote before it is seen now,
+// unless a machine wrote it.
+func show(h *held, a bridge.Article, stored bool) error {
+	h.d.seq++
+	m := bridge.Message{
+		Seq: bridge.Seq(h.d.seq), Chat: h.c.ID, UUID: bridge.MessageUUID(uuid.NewString()), Author: bridge.AuthorAgent,
+		Name: a.Name, HTML: a.HTML, Text: a.Text, Automatic: a.Automatic, Status: bridge.StatusSent,
+		CreatedAt: moment(h.createdAt(a.CreatedAt)),
+	}
+	if err := store(h, &m); err != nil {
+		return err
+	}
+	if err := link(h, a, int64(m.ID)); err != nil {
+		return err
+	}
+	if a.Automatic {
+		return nil
+	}
+	sent, err := list[int64](h.tx, "SELECT m.id FROM messages m LEFT JOIN articles a ON a.message_id = m.id"+
+		" WHERE m.chat_id = ? AND m.status = ? AND m.author = ? AND (a.article_id IS NULL OR a.article_id < ?) ORDER BY m.id",
+		h.c.ID, string(bridge.StatusSent), string(bridge.AuthorUser), a.ID)
+	if err != nil {
+		return err
+	}
+	for _, id := range sent {
+		if err := h.setStatus(id, bridge.StatusSeen, "", bridge.StatusSent); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// retell takes a message back, or brings it again with the article's content. A
+// message that was taken back is not kept: its row says only that it was there.
+func retell(h *held, a bridge.Article, message int64) error {
+	if !a.Public {
+		a.Name, a.HTML, a.Text = "", "", ""
+	}
+	h.d.seq++
+	_, err := exec(h.tx, "UPDATE messages SET retracted = ?, name = ?, html = ?, text = ?, seq = ? WHERE id = ?", !a.Public, a.Name, a.HTML, a.Text, h.d.seq, message)
+	if err == nil {
+		_, err = exec(h.tx, "UPDATE articles SET visible = ? WHERE desk_id = ? AND article_id = ?", a.Public, h.c.Desk, a.ID)
+	}
+	return err
+}
+
+// retractMissing takes back what was deleted in the ticket.
+func retractMissing(h *held, ticket bridge.TicketID, known map[bridge.ArticleID]article, present []bridge.Article) error {
+	there := make(map[bridge.ArticleID]bool, len(present))
+	for _, a := range present {
+		there[a.ID] = true
+	}
+	var failed []error
+	for id, k := range known {
+		if !there[id] && k.device == h.d.id && k.ticket == ticket && k.message != 0 && k.author != bridge.AuthorUser && !k.retracted {
+			failed = append(failed, retell(h, bridge.Article{ID: id}, k.message))
+		}
+	}
+	return errors.Join(failed...)
+}

@@ -1,0 +1,170 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"gorm.io/gorm"
+)
+
+// maxBatch bounds how many changes share one commit, so that the first of them
+// does not wait long for the last.
+const maxBatch = 128
+
+// committer is SQLite's writer. A commit that is on the disk costs a
+// synchronised write whatever it holds, so changes that come while one is
+// running share the next. Nobody runs in the background: the first who comes
+// leads, and hands the lead on with the next batch.
+type committer struct {
+	tx *gorm.DB // the writing connection; the leader's
+
+	mu      sync.Mutex
+	busy    bool
+	waiting []*change
+}
+
+// change is one caller's part of a batch.
+type change struct {
+	ctx   context.Context
+	do    func(tx *gorm.DB) error
+	turn  chan bool // true: lead the next batch; false: err is there
+	err   error
+	panic any
+}
+
+// write queues a change and returns when its commit is on the disk, or when it
+// failed and was rolled back. A change whose ctx ends while it waits is not run;
+// one that runs is not interrupted, since SQLite would drop the whole batch.
+// A panic of do goes to its own caller.
+func (w *committer) write(ctx context.Context, do func(tx *gorm.DB) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	c := &change{ctx: ctx, do: do, turn: make(chan bool, 1)}
+	w.mu.Lock()
+	w.waiting = append(w.waiting, c)
+	lead := !w.busy
+	w.busy = true
+	w.mu.Unlock()
+	if !lead {
+		select {
+		case lead = <-c.turn:
+		case <-ctx.Done():
+			if w.leave(c) {
+				return ctx.Err()
+			}
+			lead = <-c.turn
+		}
+	}
+	if lead {
+		w.lead()
+	}
+	if c.panic != nil {
+		panic(c.panic)
+	}
+	return failure(c.err)
+}
+
+// leave takes a change out of the queue; false says that it is in a batch or
+// has to lead one.
+func (w *committer) leave(c *change) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(c.turn) > 0 {
+		return false
+	}
+	for i, other := range w.waiting {
+		if other == c {
+			w.waiting = append(w.waiting[:i], w.waiting[i+1:]...)
+			return true
+		}
+	}
+	return false
+}
+
+// lead commits a batch that begins with the leader's own change, then hands
+// the lead to the first who came meanwhile.
+func (w *committer) lead() {
+	w.mu.Lock()
+	n := min(len(w.waiting), maxBatch)
+	batch := append([]*change(nil), w.waiting[:n]...)
+	w.waiting = append(w.waiting[:0], w.waiting[n:]...)
+	w.mu.Unlock()
+
+	if err := w.commit(batch); err != nil {
+		for _, c := range batch {
+			if c.err == nil {
+				c.err = err
+			}
+		}
+	}
+	w.mu.Lock()
+	if len(w.waiting) > 0 {
+		w.waiting[0].turn <- true
+	} else {
+		w.busy = false
+	}
+	w.mu.Unlock()
+	for _, c := range batch[1:] {
+		c.turn <- false
+	}
+}
+
+// commit runs a batch in one transaction, each change within a savepoint of its
+// own. Its error is that of the whole batch: then nothing was stored.
+func (w *committer) commit(batch []*change) error {
+	tx := w.tx.WithContext(context.WithoutCancel(batch[0].ctx))
+	if _, err := exec(tx, "BEGIN IMMEDIATE"); err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	done := 0
+	for _, c := range batch {
+		if c.err = c.ctx.Err(); c.err != nil {
+			continue
+		}
+		broken := w.run(c, len(batch) > 1)
+		if broken != nil {
+			// SQLite has dropped the transaction (a full disk does that).
+			_, err := exec(tx, "ROLLBACK")
+			return errors.Join(broken, err)
+		}
+		if c.err == nil && c.panic == nil {
+			done++
+		}
+	}
+	if done == 0 {
+		_, err := exec(tx, "ROLLBACK")
+		return err
+	}
+	if _, err := exec(tx, "COMMIT"); err != nil {
+		_, undo := exec(tx, "ROLLBACK")
+		return errors.Join(fmt.Errorf("commit: %w", err), undo)
+	}
+	return nil
+}
+
+// run runs one change. Its error says that the transaction itself is broken.
+func (w *committer) run(c *change, shared bool) error {
+	tx := w.tx.WithContext(context.WithoutCancel(c.ctx))
+	if shared {
+		if _, err := exec(tx, "SAVEPOINT one"); err != nil {
+			return err
+		}
+	}
+	func() {
+		defer func() { c.panic = recover() }()
+		c.err = c.do(tx)
+	}()
+	if !shared {
+		return nil
+	}
+	if c.err != nil || c.panic != nil {
+		if _, err := exec(tx, "ROLLBACK TO one"); err != nil {
+			return errors.Join(c.err, err)
+		}
+	}
+	_, err := exec(tx, "RELEASE one")
+	return err
+}
