@@ -1,43 +1,45 @@
 package jobs
 
 import (
-	"context"
-	"slices"
-	"sync"
+	"bytes"
+	"log/slog"
+	"path/filepath"
 	"testing"
-	"time"
 
 	"deskbridge/bridge"
+	"deskbridge/storage"
 )
 
-type database struct {
-	mu     sync.Mutex
-	holder map[string]string
-	until  map[string]time.Time
-	runs   []bridge.JobRun
+// shared opens n stores on one SQLite file, as so many instances would. It must
+// be called outside of a synctest bubble: gorm leaves a goroutine behind.
+func shared(t testing.TB, n int) []*storage.Store {
+	t.Helper()
+	config := storage.Config{
+		URL: "sqlite:" + filepath.Join(t.TempDir(), "deskbridge.db"),
+		Key: bytes.Repeat([]byte{7}, 32), Log: slog.New(slog.DiscardHandler),
+	}
+	stores := make([]*storage.Store, n)
+	for i := range stores {
+		store, err := storage.Open(t.Context(), config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := store.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		stores[i] = store
+	}
+	return stores
 }
 
-func newDatabase(testing.TB) *database {
-	return &database{holder: map[string]string{}, until: map[string]time.Time{}}
-}
-func open(_ testing.TB, d *database) *database { return d }
-func runs(_ testing.TB, d *database) []bridge.JobRun {
-	out := slices.Clone(d.runs)
-	slices.Reverse(out)
-	return out
-}
-func (d *database) Lease(_ context.Context, name, holder string, now, until time.Time) (bool, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.holder[name] != holder && d.until[name].After(now) {
-		return false, nil
+// runs gives all run records, newest first.
+func runs(t testing.TB, store *storage.Store) []bridge.JobRun {
+	t.Helper()
+	found, err := store.Runs(t.Context(), 1000)
+	if err != nil {
+		t.Fatal(err)
 	}
-	d.holder[name], d.until[name] = holder, until
-	return true, nil
-}
-func (d *database) RecordRun(_ context.Context, run bridge.JobRun) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.runs = append(d.runs, run)
-	return nil
+	return found
 }
