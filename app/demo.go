@@ -1,0 +1,318 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"embed"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+	"golang.org/x/sync/errgroup"
+
+	"deskbridge/bridge"
+	"deskbridge/config"
+	"deskbridge/zammad"
+)
+
+// The demo's region.
+const (
+	demoRegion   = "testland"
+	demoLanguage = "de"
+	phonePath    = "/demo/phone/"
+)
+
+// demoMark is the file that says that a folder belongs to the demo.
+const demoMark = "demo.txt"
+
+//go:embed demo/phone
+var demoFiles embed.FS
+
+// DemoOptions are the choices of the command demo.
+type DemoOptions struct {
+	Listen       string       // bridge and phone page, host:port; port 0 is any
+	ZammadListen string       // simulated Zammad and desk page
+	DataDir      string       // empty: a temporary folder that is removed at the end
+	JSON         bool         // one line of JSON instead of words
+	Stdout       io.Writer    // where addresses and tokens are written once all is ready
+	Log          *slog.Logger // everything else
+}
+
+// Demo runs the bridge between a page that is a phone and a simulated Zammad,
+// provisioned by its REST API, until ctx ends; then it returns nil. An address
+// that is taken is a *net.OpError.
+//
+// The simulated Zammad is a new one each time, without the tickets of an earlier
+// demo in the same DataDir; its numbers begin anew, so that the number of such a
+// ticket is another device's. Therefore the region of an earlier demo is moved to
+// an address that it never had: devices keep their history, what was still
+// queued is sent, and every chat goes on in a new ticket.
+func Demo(ctx context.Context, opts DemoOptions) (err error) {
+	dir, leave, err := demoFolder(opts.DataDir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, leave()) }()
+	listener, err := listenOn(ctx, opts.Listen, "--listen")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = listener.Close() }() // for starts that fail; otherwise it is closed already
+	sim, err := listenSimulation(ctx, opts.ZammadListen, "--zammad-listen", opts.Log)
+	if err != nil {
+		return err
+	}
+
+	d := &demo{opts: opts, dir: dir, listener: listener, origin: originOf(listener.Addr()), signature: rand.Text()}
+	// The simulator stops after the bridge, whose last calls it answers.
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	group, background := errgroup.WithContext(background)
+	group.Go(func() error { return sim.run(background) })
+	group.Go(func() error {
+		defer stop()
+		serving, cancel := context.WithCancel(ctx)
+		defer cancel()
+		context.AfterFunc(background, cancel) // without a Zammad there is no demo
+		return d.run(serving, sim)
+	})
+	return stopped(ctx, group.Wait())
+}
+
+// demoFolder gives the folder for the data and what to do with it at the end.
+func demoFolder(given string) (dir string, leave func() error, err error) {
+	if given == "" {
+		dir, err = os.MkdirTemp("", "deskbridge-demo-")
+		return dir, func() error { return os.RemoveAll(dir) }, err
+	}
+	if dir, err = filepath.Abs(given); err != nil {
+		return "", nil, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", nil, err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return "", nil, err
+	}
+	mark := filepath.Join(dir, demoMark)
+	if _, err := os.Stat(mark); err != nil && len(entries) > 0 {
+		return "", nil, fmt.Errorf("%s is not empty and was not made by a demo; choose another folder with --data", dir)
+	}
+	return dir, func() error { return nil }, os.WriteFile(mark, []byte("This folder belongs to the demo of Deskbridge. Each start moves its region to a new Zammad.\n"), 0o600)
+}
+
+// demo is the bridge's half.
+type demo struct {
+	opts      DemoOptions
+	dir       string
+	listener  net.Listener
+	origin    string
+	signature string // key of the webhook's HMAC
+}
+
+func (d *demo) run(ctx context.Context, sim *simulation) (err error) {
+	access, admin, err := sim.provision(ctx)
+	if err != nil {
+		return err
+	}
+	if err := d.connect(ctx, admin); err != nil {
+		return err
+	}
+	cfg, err := demoConfig(d.dir)
+	if err != nil {
+		return err
+	}
+	a, err := Open(ctx, cfg, d.opts.Log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.Close()) }()
+	if err := d.joinRegion(ctx, a, access); err != nil {
+		return err
+	}
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	err = a.Serve(ctx, ServeOptions{
+		Listener: d.listener, Mount: mountPhone,
+		Ready: func(net.Addr) {
+			if err := d.announce(access); err != nil {
+				cancel(fmt.Errorf("say that the demo is ready: %w", err))
+			}
+		},
+	})
+	if cause := context.Cause(ctx); err == nil && !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return err
+}
+
+// demoConfig is the configuration of the demo: of the environment it takes
+// nothing, lest it touch a real installation.
+func demoConfig(dir string) (config.Config, error) {
+	return config.Load("", []string{
+		"DESKBRIDGE_DATA_DIR=" + dir,
+		"DESKBRIDGE_LIMITS_EXEMPT_LOOPBACK=true",
+		"DESKBRIDGE_LIMITS_DEVICE_WRITES_PER_MINUTE=0", // nor do they hold for single devices
+		// What no webhook tells is on the phone sooner than by default, and doubt
+		// is settled sooner: the simulated Zammad has nothing else to do, and no
+		// write is still running there after seconds.
+		"DESKBRIDGE_JOBS_RECONCILE=@every 5s",
+		"DESKBRIDGE_ZAMMAD_WRITE_HORIZON=10s",
+	})
+}
+
+// connect makes webhook and triggers (contract 4.5), and new notes public.
+func (d *demo) connect(ctx context.Context, admin *zammad.Client) error {
+	groups, err := admin.Groups.List(ctx)
+	if err != nil {
+		return fmt.Errorf("read the groups: %w", err)
+	}
+	group := ""
+	for _, g := range groups {
+		if g.Name == chatGroup {
+			group = strconv.FormatInt(int64(g.ID), 10)
+		}
+	}
+	hook, err := admin.Webhooks.Create(ctx, zammad.Webhook{
+		Name: "Deskbridge", Endpoint: d.webhook(), SignatureToken: d.signature, SSLVerify: true, Active: true,
+	})
+	if err != nil {
+		return fmt.Errorf("make the webhook: %w", err)
+	}
+	is := func(value any) zammad.Condition { return zammad.Condition{Operator: "is", Value: value} }
+	inGroup := is([]string{group})
+	for _, trigger := range []struct {
+		name string
+		when zammad.Conditions
+	}{
+		{"answers", zammad.Conditions{"ticket.group_id": inGroup, "article.action": is("create"),
+			"article.sender_id": is([]string{"1", "3"}), "article.internal": is([]string{"false"})}}, // 1 and 3: Agent, System
+		{"states", zammad.Conditions{"ticket.group_id": inGroup, "ticket.action": is("update"),
+			"ticket.state_id": zammad.Condition{Operator: "has changed", Value: []string{}}}},
+		{"merges", zammad.Conditions{"ticket.group_id": inGroup, "ticket.action": is("update.merged_into")}},
+	} {
+		_, err := admin.Triggers.Create(ctx, zammad.Trigger{
+			Name: "Deskbridge: " + trigger.name, Condition: trigger.when, Activator: "action", ExecutionConditionMode: "selective", Active: true, DisableNotification: true,
+			Perform: map[string]any{"notification.webhook": map[string]string{"webhook_id": strconv.FormatInt(int64(hook.ID), 10)}},
+		})
+		if err != nil {
+			return fmt.Errorf("make the trigger %s: %w", trigger.name, err)
+		}
+	}
+	settings, err := admin.Settings.List(ctx)
+	if err != nil {
+		return fmt.Errorf("read the settings: %w", err)
+	}
+	for _, s := range settings {
+		if s.Name != "ui_ticket_zoom_article_note_new_internal" { // contract 3.4
+			continue
+		}
+		if _, err := admin.Settings.Update(ctx, s.ID, zammad.Changes{"state_current": zammad.SettingValue{Value: false}}); err != nil {
+			return fmt.Errorf("make new notes public: %w", err)
+		}
+	}
+	return nil
+}
+
+func (d *demo) webhook() string { return d.origin + "/api/v3/webhook/zammad/" + demoRegion + "/" }
+
+// joinRegion adds the region, or lets the region of an earlier demo in this
+// folder go on with the new Zammad; see Demo.
+func (d *demo) joinRegion(ctx context.Context, a *App, access zammadAccess) error {
+	region, store := &bridge.Region{
+		Slug: demoRegion, Name: "Testland", Enabled: true,
+		Settings: bridge.RegionSettings{
+			Languages:  []bridge.Language{{Code: "de", NativeName: "Deutsch"}, {Code: "en", NativeName: "English"}},
+			Percentage: 100, ZammadURL: access.URL, Document: bridge.RegionDocument{Live: true},
+		}.WithDefaults(),
+	}, a.Store.AddRegion
+	if known, ok := a.Regions.BySlug(demoRegion); ok {
+		earlier := *known
+		earlier.Settings.ZammadURL = access.URL + runPath + strings.ToLower(rand.Text())
+		region, store = &earlier, a.Store.SaveRegion
+	}
+	region.Settings.ZammadGroup = access.Group
+	region.ZammadToken, region.WebhookSecret = bridge.Secret(access.BridgeToken), bridge.Secret(d.signature)
+	if err := store(ctx, region); err != nil {
+		return fmt.Errorf("store the region %s: %w", demoRegion, err)
+	}
+	return a.Regions.Reload(ctx)
+}
+
+// mountPhone adds the page of the app user, on the bridge's own origin.
+func mountPhone(engine *gin.Engine) {
+	// What could fail here is the name of the folder that is embedded above.
+	pages, _ := fs.Sub(demoFiles, "demo/phone")
+	static := http.StripPrefix(phonePath, http.FileServerFS(pages))
+	serve := func(c *gin.Context) {
+		h := c.Writer.Header()
+		h.Set("Content-Security-Policy", "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'")
+		h.Set("Cache-Control", "no-cache")
+		static.ServeHTTP(c.Writer, c.Request)
+	}
+	engine.GET(phonePath+"*file", serve)
+	engine.HEAD(phonePath+"*file", serve)
+	engine.GET("/", func(c *gin.Context) { c.Redirect(http.StatusFound, phonePath) })
+}
+
+// announce says that the demo is ready, and where.
+func (d *demo) announce(access zammadAccess) error {
+	phone := d.origin + phonePath + "?region=" + demoRegion
+	if d.opts.JSON {
+		return printJSON(d.opts.Stdout, demoReady{
+			DeviceAPI: d.origin, Region: demoRegion, Language: demoLanguage, Zammad: access,
+			Webhook: demoWebhook{d.webhook(), d.signature}, Pages: demoPages{phone, deskPage(access)}, Data: d.dir,
+		})
+	}
+	_, err := fmt.Fprintf(d.opts.Stdout, `The demo is ready. Open these two pages side by side:
+
+  phone  %s
+         write as an app user
+  desk   %s
+         answer as an agent
+
+For your own hands and programs:
+
+  device API     %s/api/v3/%s/%s/chat/my-device/
+  Zammad         %s (simulated)
+  agent token    %s
+  bridge token   %s
+  admin token    %s
+  data           %s
+
+Stop it with Ctrl-C.
+`, phone, deskPage(access), d.origin, demoRegion, demoLanguage, access.URL, access.AgentToken, access.BridgeToken, access.AdminToken, d.dir)
+	return err
+}
+
+// demoReady is the line that programs read.
+type demoReady struct {
+	DeviceAPI string       `json:"device_api"` // origin, without a path
+	Region    string       `json:"region"`
+	Language  string       `json:"language"`
+	Zammad    zammadAccess `json:"zammad"`
+	Webhook   demoWebhook  `json:"webhook"`
+	Pages     demoPages    `json:"pages"`
+	Data      string       `json:"data"`
+}
+
+type demoWebhook struct {
+	URL            string `json:"url"`
+	SignatureToken string `json:"signature_token"`
+}
+
+type demoPages struct {
+	Phone string `json:"phone"`
+	Desk  string `json:"desk"`
+}

@@ -1,0 +1,52 @@
+// What of an agent's HTML is shown. The server has sanitised it before; this is
+// the second lock, so that a page is safe with any server.
+const kept = new Set(["b", "blockquote", "br", "caption", "code", "del", "div", "em", "h1", "h2", "h3", "h4", "h5",
+  "h6", "hr", "i", "ins", "li", "ol", "p", "pre", "s", "small", "span", "strong", "sub", "sup", "table", "tbody",
+  "td", "tfoot", "th", "thead", "tr", "u", "ul"]);
+const dropped = new Set(["iframe", "math", "noembed", "noframes", "noscript", "object", "script", "style", "svg",
+  "template", "textarea", "title"]);
+const attributes = { dir: /^(ltr|rtl|auto)$/i, lang: /^[a-z-]{1,40}$/i, colspan: /^\d{1,2}$/, rowspan: /^\d{1,2}$/, start: /^\d{1,6}$/ };
+const schemes = new Set(["http:", "https:", "mailto:", "tel:"]);
+
+// safeHTML makes a fragment of new elements: text and allowed elements only.
+// The parsed document is inert, nothing in it loads or runs.
+export function safeHTML(markup) {
+  const fragment = document.createDocumentFragment();
+  copyChildren(new DOMParser().parseFromString(markup, "text/html").body, fragment);
+  return fragment;
+}
+
+function copyChildren(from, to) {
+  for (const node of from.childNodes) {
+    if (node.nodeType === Node.TEXT_NODE) to.append(node.data);
+    else if (node.nodeType === Node.ELEMENT_NODE) copyElement(node, to);
+  }
+}
+
+function copyElement(from, to) {
+  const name = from.localName;
+  if (dropped.has(name)) return;
+  const link = name === "a" && address(from.getAttribute("href"));
+  if (!link && !kept.has(name)) return copyChildren(from, to); // its text stays
+  const element = document.createElement(name);
+  for (const [attribute, allowed] of Object.entries(attributes)) {
+    const value = from.getAttribute(attribute);
+    if (value !== null && allowed.test(value)) element.setAttribute(attribute, value);
+  }
+  if (link) {
+    element.href = link;
+    element.target = "_blank";
+    element.rel = "noopener noreferrer nofollow";
+  }
+  copyChildren(from, element);
+  to.append(element);
+}
+
+function address(href) {
+  try {
+    const url = new URL(href); // relative addresses are none
+    return schemes.has(url.protocol) ? url.href : "";
+  } catch {
+    return "";
+  }
+}
