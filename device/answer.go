@@ -2,9 +2,7 @@ package device
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -92,16 +90,6 @@ func parseSince(query string) (bridge.Seq, error) {
 		return 0, bridge.ErrSince
 	}
 	return bridge.Seq(n), nil
-}
-
-// unstored says that an error which is none of the catalogue came from the
-// store: nothing was stored, and the same request may succeed later.
-func unstored(err error) error {
-	var known *bridge.Error
-	if err == nil || errors.As(err, &known) || errors.Is(err, context.Canceled) {
-		return err
-	}
-	return fmt.Errorf("%w (%w)", bridge.ErrStorage, err)
 }
 
 func notModified(c *gin.Context, tag etag) error {

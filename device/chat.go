@@ -32,7 +32,7 @@ func (d *Door) read(c *gin.Context) error {
 			}
 		}
 	}
-	history, err := d.history(c, who, since)
+	history, err := d.Chats.History(c.Request.Context(), who.region, who.device, since)
 	if err != nil {
 		return err
 	}
@@ -42,17 +42,6 @@ func (d *Door) read(c *gin.Context) error {
 		return notModified(c, tag)
 	}
 	return d.answerState(c, who.region, history, tag)
-}
-
-// history reads what changed after since. A since ahead of the device's own
-// sequence was given before its history was removed here; the device then gets
-// everything, and sees by the smaller seq that it starts anew.
-func (d *Door) history(c *gin.Context, who caller, since bridge.Seq) (bridge.History, error) {
-	history, err := d.Chats.History(c.Request.Context(), who.region, who.device, since)
-	if err == nil && history.Seq < since {
-		history, err = d.Chats.History(c.Request.Context(), who.region, who.device, 0)
-	}
-	return history, unstored(err)
 }
 
 // send stores a message, a consent or both, and answers with the same document
@@ -81,7 +70,7 @@ func (d *Door) send(c *gin.Context) error {
 
 	accepted, err := d.Chats.Send(c.Request.Context(), who.region, sending)
 	if err != nil {
-		return unstored(err)
+		return err
 	}
 	var history bridge.History
 	if accepted.First && since == 0 {
@@ -91,7 +80,7 @@ func (d *Door) send(c *gin.Context) error {
 			Seq:      accepted.Seq,
 			Messages: []bridge.Message{accepted.Message},
 		}
-	} else if history, err = d.history(c, who, since); err != nil {
+	} else if history, err = d.Chats.History(c.Request.Context(), who.region, who.device, since); err != nil {
 		return err
 	}
 	return d.answerState(c, who.region, history, stateTag(who.region, history.Seq, since))

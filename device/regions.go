@@ -43,7 +43,7 @@ func (d *Door) deviceEnabled(c *gin.Context) error {
 	}
 	decision, err := d.Chats.Decide(c.Request.Context(), region, d.Hasher.Hash(id), language, c.Request.Header.Get(headerAppVersion))
 	if err != nil {
-		return unstored(err)
+		return err
 	}
 	return d.answerJSON(c, "", enabled{decision.Served})
 }
