@@ -1,0 +1,104 @@
+// Package app puts the rooms together: it is the only one that knows them all.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"deskbridge/bridge"
+	"deskbridge/config"
+	"deskbridge/jobs"
+	"deskbridge/realtime"
+	"deskbridge/storage"
+	"deskbridge/zammad/desk"
+)
+
+// App is an opened installation. Commands use its parts; Serve lets it run.
+type App struct {
+	Store   *storage.Store
+	Hasher  bridge.Hasher
+	Regions *bridge.Regions
+	Desk    *desk.Desk
+	Jobs    *jobs.Jobs
+
+	cfg        config.Config
+	log        *slog.Logger
+	now        func() time.Time
+	watermarks *realtime.Watermarks
+	receiver   *bridge.Receiver
+	pump       *bridge.Pump
+	chats      *bridge.Chats
+	exposures  *bridge.Exposures
+}
+
+// Open opens the database (and migrates it), makes the secret key if there is
+// none yet, and puts the rooms together. Nothing runs before Serve. The caller
+// calls Close.
+func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (*App, error) {
+	secret, err := cfg.Key(true)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := deriveKeys(secret)
+	if err != nil {
+		return nil, err
+	}
+	store, err := storage.Open(ctx, storage.Config{URL: string(cfg.Database.URL), Key: keys.storage, Log: log, Now: time.Now})
+	if err != nil {
+		return nil, err
+	}
+	a := &App{Store: store, Hasher: bridge.NewHasher(keys.devices), cfg: cfg, log: log, now: time.Now}
+	if err := a.assemble(ctx); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return a, nil
+}
+
+// Close gives back what Open took.
+func (a *App) Close() error { return a.Store.Close() }
+
+// assemble makes the rooms, from the walls inwards.
+func (a *App) assemble(ctx context.Context) error {
+	var err error
+	if a.Regions, err = bridge.NewRegions(ctx, a.Store, a.log); err != nil {
+		return err
+	}
+	a.Desk = desk.New(desk.Config{
+		Concurrency: a.cfg.Zammad.Concurrency, ReadTimeout: a.cfg.Zammad.ReadTimeout, WriteTimeout: a.cfg.Zammad.WriteTimeout,
+		Log: a.log, Now: a.now,
+	})
+	var bus *realtime.Bus
+	if a.cfg.Redis.URL != "" {
+		if bus, err = realtime.NewBus(string(a.cfg.Redis.URL), a.log); err != nil {
+			return fmt.Errorf("redis.url: %w", err)
+		}
+	}
+	a.watermarks = realtime.NewWatermarks(realtime.Deps{Store: a.Store, Bus: bus, Log: a.log, Now: a.now})
+	a.receiver = bridge.NewReceiver(bridge.ReceiverDeps{
+		Tickets: a.Store, Desk: a.Desk, Regions: a.Regions, Publisher: a.watermarks, Log: a.log, Now: a.now,
+	})
+	a.pump = bridge.NewPump(bridge.PumpDeps{
+		Lanes: a.Store, Tickets: a.Store, Desk: a.Desk, Regions: a.Regions, Publisher: a.watermarks,
+		Log: a.log, Now: a.now, Horizon: a.cfg.Zammad.WriteHorizon,
+	})
+	a.exposures = bridge.NewExposures(a.Store, a.log)
+	a.chats = bridge.NewChats(bridge.ChatsDeps{
+		Store: a.Store, Publisher: a.watermarks, Exposures: a.exposures, Wake: a.pump.Wake, Now: a.now,
+	})
+	keeper := bridge.NewKeeper(bridge.KeeperDeps{
+		Jobs: a.Store, Lanes: a.Store, Regions: a.Regions, Publisher: a.watermarks, Log: a.log, Now: a.now,
+		DeliveryDays: a.cfg.Retention.DeliveryDays, ExposureDays: a.cfg.Retention.ExposureDays, JobRunDays: a.cfg.Retention.JobRunDays,
+	})
+	a.Jobs, err = jobs.New(jobs.Deps{
+		Store: a.Store, Instance: a.cfg.Instance, Now: a.now, Log: a.log,
+		Jobs: []jobs.Job{
+			{Name: "prune", Schedule: a.cfg.Jobs.Prune, Run: keeper.Prune},
+			{Name: "reconcile", Schedule: a.cfg.Jobs.Reconcile, Run: a.receiver.Reconcile, Quiet: true},
+			{Name: "outbox-sweep", Schedule: a.cfg.Jobs.OutboxSweep, Run: keeper.Sweep, Quiet: true},
+		},
+	})
+	return err
+}
