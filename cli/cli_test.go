@@ -1,0 +1,371 @@
+package cli_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"deskbridge/cli"
+)
+
+// home is an installation in a folder of its own.
+type home struct {
+	t    *testing.T
+	dir  string
+	more []string // further environment
+}
+
+func newHome(t *testing.T, environ ...string) *home {
+	t.Helper()
+	return &home{t: t, dir: t.TempDir(), more: environ}
+}
+
+// try runs a command line.
+func (h *home) try(args ...string) (code int, stdout, stderr string) {
+	h.t.Helper()
+	var out, errs bytes.Buffer
+	environ := append([]string{"DESKBRIDGE_DATA_DIR=" + filepath.Join(h.dir, "data"), "DESKBRIDGE_LISTEN=127.0.0.1:0"}, h.more...)
+	code = cli.Run(h.t.Context(), args, cli.World{Stdin: strings.NewReader("from-stdin\n"), Stdout: &out, Stderr: &errs, Environ: environ})
+	return code, out.String(), errs.String()
+}
+
+// want runs a command line that must end with code, and gives what it printed.
+func (h *home) want(code int, args ...string) string {
+	h.t.Helper()
+	got, stdout, stderr := h.try(args...)
+	if got != code {
+		h.t.Fatalf("%q: exit code %d, want %d\n%s%s", args, got, code, stdout, stderr)
+	}
+	if code != cli.ExitOK && !strings.HasPrefix(stderr, "deskbridge: ") {
+		h.t.Errorf("%q failed without a word: %q", args, stderr)
+	}
+	return stdout + stderr
+}
+
+// decode runs a command line with --json and reads its answer.
+func decode[T any](h *home, args ...string) T {
+	h.t.Helper()
+	code, stdout, stderr := h.try(append(args, "--json")...)
+	if code != cli.ExitOK {
+		h.t.Fatalf("%q: exit code %d\n%s", args, code, stderr)
+	}
+	var v T
+	if err := json.Unmarshal([]byte(stdout), &v); err != nil {
+		h.t.Fatalf("%q: %v in %s", args, err, stdout)
+	}
+	return v
+}
+
+func (h *home) file(name, content string) string {
+	h.t.Helper()
+	path := filepath.Join(h.dir, name)
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		h.t.Fatal(err)
+	}
+	return path
+}
+
+// The secrets of the region that addRegion makes.
+const (
+	token     = "zammadtoken4711"
+	signature = "signaturetoken4712"
+)
+
+func (h *home) addRegion() {
+	h.t.Helper()
+	h.want(cli.ExitOK, "region", "add", "testland", "--zammad-url", "HTTPS://Zammad.Example:443/", "--zammad-token-file", h.file("token", token+"\n"),
+		"--zammad-group", "App users", "--webhook-signature-token-file", h.file("signature", signature),
+		"--languages", "de,en", "--percentage", "100", "--enabled")
+}
+
+func TestHelpWithoutArguments(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	out := h.want(cli.ExitOK)
+	for _, command := range []string{"serve", "demo", "simulate", "migrate", "region", "tester", "jobs", "chats", "config", "version", "doctor", "health"} {
+		if !strings.Contains(out, "\n  "+command+" ") {
+			t.Errorf("the help does not name %s:\n%s", command, out)
+		}
+	}
+	h.want(cli.ExitOK, "region", "add", "--help")
+	if _, err := os.Stat(filepath.Join(h.dir, "data")); err == nil {
+		t.Error("asking for help made a data folder")
+	}
+}
+
+func TestUsageErrors(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	for _, args := range [][]string{
+		{"sevre"}, {"region"}, {"region", "add"}, {"serve", "--nonsense"}, {"tester", "set", "testland", "device"},
+		{"tester", "set", "testland", "device", "--in", "--out"}, {"region", "remove", "testland"}, {"region", "add", "x", "--percentage", "many"},
+	} {
+		if out := h.want(cli.ExitUsage, args...); out == "" {
+			t.Errorf("%q: no word about what is wrong", args)
+		}
+	}
+}
+
+func TestExitCodesAreDocumented(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../docs/operate.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, found := strings.Cut(string(page), "## Exit codes\n")
+	rows := regexp.MustCompile(`(?m)^\| (\d+) \| (.*) \|$`).FindAllStringSubmatch(table, -1)
+	if !found || len(rows) != len(cli.ExitCodes()) {
+		t.Fatalf("%d rows in docs/operate.md, %d codes", len(rows), len(cli.ExitCodes()))
+	}
+	for _, row := range rows {
+		var code int
+		if _, err := fmt.Sscan(row[1], &code); err != nil {
+			t.Fatal(err)
+		}
+		if cli.ExitCodes()[code] != row[2] {
+			t.Errorf("code %d is %q in docs/operate.md and %q in the program", code, row[2], cli.ExitCodes()[code])
+		}
+	}
+}
+
+func TestConfigMasksSecrets(t *testing.T) {
+	t.Parallel()
+	const secret = "hunter2secret"
+	h := newHome(t, "DESKBRIDGE_DATABASE_URL=mysql://u:"+secret+"@db/x", "DESKBRIDGE_SECRET_KEY="+strings.Repeat("ab", 32))
+	out := h.want(cli.ExitOK, "config")
+	if strings.Contains(out, secret) || strings.Contains(out, "abab") || !strings.Contains(out, "mysql://u:********@db/x") {
+		t.Errorf("%s", out)
+	}
+	tree := decode[map[string]any](h, "config")
+	if tree["zammad"].(map[string]any)["write_horizon"] != "5m0s" || tree["secret_key"] != "********" {
+		t.Errorf("%v", tree)
+	}
+}
+
+func TestBadConfiguration(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	file := h.file("c.yaml", "listen: 127.0.0.1:1\nlimit:\n  x: 1\n")
+	for _, command := range []string{"serve", "config", "migrate", "chats", "health"} {
+		if out := h.want(cli.ExitConfig, command, "--config", file); !strings.Contains(out, "line 2: unknown key limit; the nearest known one is limits") {
+			t.Errorf("%s: %s", command, out)
+		}
+	}
+	h.more = []string{"DESKBRIDGE_LISTEM=x"}
+	if out := h.want(cli.ExitConfig, "chats"); !strings.Contains(out, "DESKBRIDGE_LISTEN") {
+		t.Error(out)
+	}
+}
+
+func TestRegions(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	h.addRegion()
+	type view struct {
+		Slug       string           `json:"slug"`
+		Name       string           `json:"name"`
+		Enabled    bool             `json:"enabled"`
+		Token      bool             `json:"has_zammad_token"`
+		Signature  bool             `json:"has_webhook_signature_token"`
+		URL        string           `json:"zammad_url"`
+		Group      string           `json:"zammad_group"`
+		Percentage float64          `json:"percentage"`
+		Title      string           `json:"title_pattern"`
+		Days       int              `json:"retention_days"`
+		Languages  []map[string]any `json:"languages"`
+		Document   map[string]any   `json:"document"`
+	}
+	v := decode[view](h, "region", "show", "testland")
+	if v.Name != "testland" || !v.Enabled || !v.Token || !v.Signature || v.URL != "https://zammad.example" || v.Group != "App users" || v.Percentage != 100 {
+		t.Errorf("%+v", v)
+	}
+	if len(v.Languages) != 2 || v.Languages[0]["native_name"] != "Deutsch" || v.Languages[1]["code"] != "en" || v.Days != 180 {
+		t.Errorf("%+v", v)
+	}
+	h.want(cli.ExitConflict, "region", "add", "testland", "--languages", "de")
+	h.want(cli.ExitNotFound, "region", "show", "nowhere")
+	document := h.file("document.json", `{"live": true, "longitude": 10.9, "bounding_box": [[1,2],[3,4]]}`)
+	h.want(cli.ExitOK, "region", "set", "testland", "--no-enabled", "--percentage", "12.5", "--name", "Testland", "--title-pattern", "compat",
+		"--languages", "de,tlh=tlhIngan,xx", "--zammad-token-file", "-", "--document-file", document)
+	v = decode[view](h, "region", "show", "testland")
+	if v.Enabled || v.Percentage != 12.5 || v.Name != "Testland" || v.Group != "App users" || v.Title != "[Integreat Chat] [{LANG}] {alias}" {
+		t.Errorf("%+v", v)
+	}
+	if v.Languages[1]["native_name"] != "tlhIngan" || v.Languages[2]["native_name"] != "xx" || v.Document["longitude"] != 10.9 {
+		t.Errorf("%+v", v)
+	}
+	if list := decode[[]view](h, "region", "list"); len(list) != 1 || list[0].Slug != "testland" {
+		t.Errorf("%+v", list)
+	}
+	if out := h.want(cli.ExitOK, "region", "list"); !strings.Contains(out, "testland") || !strings.Contains(out, "off") {
+		t.Error(out)
+	}
+	h.want(cli.ExitOK, "region", "remove", "testland", "--yes")
+	if list := decode[[]view](h, "region", "list"); len(list) != 0 {
+		t.Errorf("%+v", list)
+	}
+}
+
+func TestSecretsOfRegionsStaySecret(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	h.addRegion()
+	out := h.want(cli.ExitOK, "region", "show", "testland") + h.want(cli.ExitOK, "region", "show", "testland", "--json") +
+		h.want(cli.ExitOK, "region", "list") + h.want(cli.ExitOK, "region", "list", "--json") +
+		h.want(cli.ExitOK, "region", "set", "testland", "--name", "x")
+	data := filepath.Join(h.dir, "data")
+	files := 0
+	err := fs.WalkDir(os.DirFS(data), ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		files++
+		content, err := os.ReadFile(filepath.Join(data, path))
+		out += string(content)
+		return err
+	})
+	if err != nil || files < 2 {
+		t.Fatalf("%d files in %s, %v", files, data, err)
+	}
+	if strings.Contains(out, token) || strings.Contains(out, signature) {
+		t.Error("a secret was printed or stands readable on the disk")
+	}
+}
+
+func TestRegionInputIsChecked(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	h.addRegion()
+	set := func(args ...string) []string { return append([]string{"region", "set", "testland"}, args...) }
+	for want, args := range map[string][]string{
+		"the slug must":                    {"region", "add", "Test Land", "--languages", "de"},
+		"regions or webhook":               {"region", "add", "webhook", "--languages", "de"},
+		"needs languages":                  {"region", "add", "other"},
+		"needs --zammad-url":               {"region", "add", "other", "--languages", "de", "--enabled"},
+		"no language code":                 set("--languages", "de,E!"),
+		"stands twice":                     set("--languages", "de,de"),
+		"does not have the language":       set("--gate-languages", "fr"),
+		"from 0 to 100":                    set("--percentage", "101"),
+		"numbers with dots":                set("--min-app-version", "new"),
+		"--title-pattern: {device}":        set("--title-pattern", "{device}"),
+		"--customer-login: {lang}":         set("--customer-login", "{lang}"),
+		"http:// or https://":              set("--zammad-url", "ftp://x"),
+		"user name or password":            set("--zammad-url", "https://bob:hunter2@x"),
+		"--zammad-token-file: open":        set("--zammad-token-file", "/does/not/exist"),
+		"the file is empty":                set("--zammad-token-file", h.file("empty", "\n")),
+		"one line of up to 1000":           set("--zammad-token-file", h.file("two", "hunter2\nx")),
+		"standard input":                   set("--zammad-token-file", "-", "--webhook-token-file", "-"),
+		"region document: json: unknown":   set("--document-file", h.file("d.json", `{"lives": true}`)),
+		"retention-days must":              set("--retention-days", "4000"),
+		"the name must":                    set("--name", ""),
+		"the name of an attribute":         set("--consent-attribute", "a b"),
+		"needs --zammad-group":             set("--zammad-group", ""),
+		"the device id is not valid":       {"tester", "why", "testland", "a/b"},
+		"must be the name of an attribute": set("--consent-attribute", "A"),
+	} {
+		if out := h.want(cli.ExitInput, args...); !strings.Contains(out, want) || strings.Contains(out, "hunter2") {
+			t.Errorf("%q: %s", args, out)
+		}
+	}
+}
+
+func TestTesters(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	h.addRegion()
+	h.want(cli.ExitOK, "region", "set", "testland", "--percentage", "0")
+	why := func(more ...string) map[string]any {
+		t.Helper()
+		return decode[map[string]any](h, append([]string{"tester", "why", "testland", "device-1"}, more...)...)
+	}
+	v := why()
+	if len(v) != 5 || v["region"] != "testland" || v["served"] != false || v["reason"] != "bucket" || v["percentage"] != 0.0 || v["bucket"].(float64) < 0 {
+		t.Errorf("%v", v)
+	}
+	if out := h.want(cli.ExitOK, "tester", "set", "testland", "device-1", "--in"); strings.Contains(out, "device-1") {
+		t.Errorf("the device id is printed: %s", out)
+	}
+	if v = why(); v["served"] != true || v["reason"] != "override" {
+		t.Errorf("%v", v)
+	}
+	h.want(cli.ExitOK, "tester", "set", "testland", "device-1", "--out")
+	if v = why(); v["served"] != false || v["reason"] != "override" {
+		t.Errorf("%v", v)
+	}
+	list := decode[[]map[string]any](h, "tester", "list", "testland")
+	if len(list) != 1 || list[0]["override"] != "out" || len(list[0]["device_hash"].(string)) != 64 {
+		t.Errorf("%v", list)
+	}
+	h.want(cli.ExitOK, "tester", "unset", "testland", "device-1")
+	h.want(cli.ExitOK, "region", "set", "testland", "--percentage", "100", "--gate-languages", "en", "--min-app-version", "2.0")
+	if v = why("--language", "de"); v["reason"] != "language" {
+		t.Errorf("%v", v)
+	}
+	if v = why("--app-version", "1.9"); v["reason"] != "app_version" {
+		t.Errorf("%v", v)
+	}
+	if v = why(); v["served"] != true || v["reason"] != "bucket" {
+		t.Errorf("%v", v)
+	}
+	if out := h.want(cli.ExitOK, "tester", "why", "testland", "device-1"); !strings.Contains(out, "served, because of bucket") {
+		t.Error(out)
+	}
+	h.want(cli.ExitNotFound, "tester", "why", "nowhere", "device-1")
+}
+
+func TestJobsAndChats(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	h.addRegion()
+	h.want(cli.ExitOK, "region", "set", "testland", "--no-enabled")
+	run := decode[map[string]any](h, "jobs", "run", "prune", "--dry-run")
+	if run["job"] != "prune" || run["dry_run"] != true || run["counts"] == nil {
+		t.Errorf("%v", run)
+	}
+	h.want(cli.ExitOK, "jobs", "run", "outbox-sweep")
+	list := decode[[]map[string]any](h, "jobs", "list")
+	names := map[string]bool{}
+	for _, job := range list {
+		_, ran := job["last"]
+		names[job["name"].(string)] = ran
+	}
+	if len(names) != 3 || !names["prune"] || !names["outbox-sweep"] || names["reconcile"] {
+		t.Errorf("%v", list)
+	}
+	if out := h.want(cli.ExitOK, "jobs", "list"); !strings.Contains(out, "dry run: {") {
+		t.Error(out)
+	}
+	if out := h.want(cli.ExitNotFound, "jobs", "run", "prun"); !strings.Contains(out, "prune") {
+		t.Error(out)
+	}
+	h.want(cli.ExitOK, "chats")
+	if chats := decode[[]map[string]any](h, "chats"); len(chats) > 1 {
+		t.Errorf("%v", chats)
+	}
+}
+
+func TestMigrate(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	if out := h.want(cli.ExitOK, "migrate"); !strings.Contains(out, "from version 0 to") {
+		t.Error(out)
+	}
+	if out := h.want(cli.ExitOK, "migrate"); !strings.Contains(out, "already") {
+		t.Error(out)
+	}
+	h.more = []string{"DESKBRIDGE_DATABASE_URL=mysql://root@127.0.0.1:1/x"}
+	h.want(cli.ExitDatabase, "migrate")
+}
+
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	if out := newHome(t).want(cli.ExitOK, "version"); !strings.HasPrefix(out, "deskbridge ") {
+		t.Error(out)
+	}
+}

@@ -1,0 +1,191 @@
+package cli
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"strings"
+
+	"deskbridge/app"
+	"deskbridge/bridge"
+)
+
+type regionCmd struct {
+	Add    regionAddCmd    `cmd:"" help:"Add a region."`
+	Set    regionSetCmd    `cmd:"" help:"Change settings of a region; what is not named stays."`
+	List   regionListCmd   `cmd:"" help:"List all regions."`
+	Show   regionShowCmd   `cmd:"" help:"Show a region; secrets are masked."`
+	Remove regionRemoveCmd `cmd:"" help:"Remove a region with its chats, testers and deliveries. Zammad keeps its tickets."`
+}
+
+type regionAddCmd struct {
+	Slug string `arg:"" help:"Name of the region in addresses: small letters, digits and hyphens."`
+	regionFlags
+	JSON bool `name:"json" help:"Print the region as JSON."`
+}
+
+// Run adds the region.
+func (c *regionAddCmd) Run(s *session) error {
+	region := &bridge.Region{Slug: c.Slug, Name: c.Slug}
+	if err := c.apply(s, region); err != nil {
+		return err
+	}
+	return s.withApp(func(a *app.App) error {
+		if err := a.Store.AddRegion(s.ctx, region); err != nil {
+			return fmt.Errorf("region %s: %w", c.Slug, err)
+		}
+		return s.showRegion(region, c.JSON)
+	})
+}
+
+type regionSetCmd struct {
+	Slug string `arg:"" help:"The region."`
+	regionFlags
+	JSON bool `name:"json" help:"Print the region as JSON."`
+}
+
+// Run changes the region. A running serve obeys within two seconds.
+func (c *regionSetCmd) Run(s *session) error {
+	return s.withRegion(c.Slug, func(a *app.App, region *bridge.Region) error {
+		changed := *region // regions in memory are shared
+		if err := c.apply(s, &changed); err != nil {
+			return err
+		}
+		if err := a.Store.SaveRegion(s.ctx, &changed); err != nil {
+			return fmt.Errorf("region %s: %w", c.Slug, err)
+		}
+		return s.showRegion(&changed, c.JSON)
+	})
+}
+
+type regionListCmd struct {
+	JSON bool `name:"json" help:"Print as JSON."`
+}
+
+// Run lists the regions.
+func (c *regionListCmd) Run(s *session) error {
+	return s.withApp(func(a *app.App) error {
+		views := make([]regionView, 0, len(a.Regions.All()))
+		for _, region := range a.Regions.All() {
+			views = append(views, viewOf(region))
+		}
+		if c.JSON {
+			return s.printJSON(views)
+		}
+		t := s.table("REGION", "NAME", "STATE", "SERVED", "LANGUAGES", "ZAMMAD", "GROUP")
+		for _, v := range views {
+			t.row(v.Slug, v.Name, v.state(), fmt.Sprintf("%g %%", v.Percentage), strings.Join(codes(v.Languages), ","), v.ZammadURL, v.ZammadGroup)
+		}
+		return t.flush()
+	})
+}
+
+type regionShowCmd struct {
+	Slug string `arg:"" help:"The region."`
+	JSON bool   `name:"json" help:"Print as JSON."`
+}
+
+// Run shows a region.
+func (c *regionShowCmd) Run(s *session) error {
+	return s.withRegion(c.Slug, func(_ *app.App, region *bridge.Region) error { return s.showRegion(region, c.JSON) })
+}
+
+type regionRemoveCmd struct {
+	Slug string `arg:"" help:"The region."`
+	Yes  bool   `help:"Really remove it; nothing brings it back."`
+}
+
+// Run removes a region, when asked twice.
+func (c *regionRemoveCmd) Run(s *session) error {
+	if !c.Yes {
+		return coded(ExitUsage, fmt.Errorf("this removes all chats of %s for ever; add --yes to do it", c.Slug))
+	}
+	return s.withRegion(c.Slug, func(a *app.App, region *bridge.Region) error {
+		if err := a.Store.RemoveRegion(s.ctx, region.ID); err != nil {
+			return fmt.Errorf("region %s: %w", c.Slug, err)
+		}
+		s.printf("region %s is removed\n", c.Slug)
+		return nil
+	})
+}
+
+// withRegion opens the installation and finds a region in it.
+func (s *session) withRegion(slug string, use func(*app.App, *bridge.Region) error) error {
+	return s.withApp(func(a *app.App) error {
+		region, ok := a.Regions.BySlug(slug)
+		if !ok {
+			return coded(ExitNotFound, fmt.Errorf("there is no region %q", slug))
+		}
+		return use(a, region)
+	})
+}
+
+// regionView is a region as commands print it: no secret, no salt.
+type regionView struct {
+	Slug             string `json:"slug"`
+	Name             string `json:"name"`
+	Enabled          bool   `json:"enabled"`
+	HasZammadToken   bool   `json:"has_zammad_token"`
+	HasWebhookSecret bool   `json:"has_webhook_signature_token"`
+	HasWebhookToken  bool   `json:"has_webhook_token"`
+	bridge.RegionSettings
+}
+
+func viewOf(r *bridge.Region) regionView {
+	return regionView{
+		Slug: r.Slug, Name: r.Name, Enabled: r.Enabled,
+		HasZammadToken: r.ZammadToken != "", HasWebhookSecret: r.WebhookSecret != "", HasWebhookToken: r.WebhookToken != "",
+		RegionSettings: r.Settings.WithDefaults(),
+	}
+}
+
+func (v regionView) state() string {
+	switch {
+	case !v.Enabled:
+		return "off"
+	case v.ZammadURL == "" || !v.HasZammadToken:
+		return "no Zammad"
+	default:
+		return "on"
+	}
+}
+
+func codes(languages []bridge.Language) []string {
+	list := make([]string, 0, len(languages))
+	for _, l := range languages {
+		list = append(list, l.Code)
+	}
+	return list
+}
+
+func (s *session) showRegion(r *bridge.Region, asJSON bool) error {
+	v := viewOf(r)
+	if asJSON {
+		return s.printJSON(v)
+	}
+	given := map[bool]string{true: "set", false: "not set"}
+	languages := make([]string, 0, len(v.Languages))
+	for _, l := range v.Languages {
+		languages = append(languages, l.Code+" ("+l.NativeName+")")
+	}
+	t := s.table()
+	for _, line := range [][2]string{
+		{"region", v.Slug}, {"name", v.Name}, {"state", v.state()},
+		{"languages", strings.Join(languages, ", ")},
+		{"served", fmt.Sprintf("%g %%", v.Percentage)},
+		{"only languages", cmp.Or(strings.Join(v.GateLanguages, ", "), "all")},
+		{"only app versions from", cmp.Or(v.MinAppVersion, "all")},
+		{"hidden until full", fmt.Sprint(v.HideUntilFull)},
+		{"Zammad", v.ZammadURL}, {"group", v.ZammadGroup}, {"Zammad token", given[v.HasZammadToken]},
+		{"webhook signature token", given[v.HasWebhookSecret]}, {"webhook ?token=", given[v.HasWebhookToken]},
+		{"title", v.TitlePattern}, {"tag", v.TagPattern}, {"customer login", v.CustomerLogin}, {"customer name", v.CustomerName},
+		{"article type", v.ArticleType}, {"consent attribute", v.ConsentAttribute}, {"ticket URL shown", fmt.Sprint(v.RevealTicketURL)},
+		{"longest message", fmt.Sprintf("%d characters", v.MaxText)}, {"retention", fmt.Sprintf("%d days", v.RetentionDays)},
+	} {
+		t.row(line[0]+":", line[1])
+	}
+	return t.flush()
+}
+
+// errTwoInputs: standard input can be read once.
+var errTwoInputs = errors.New("only one of the files can be - (standard input)")

@@ -1,0 +1,220 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"deskbridge/bridge"
+	"deskbridge/zammad"
+)
+
+// regionFlags are the settings of a region; nil means not given.
+type regionFlags struct {
+	Name    *string `help:"Name that people read. Default: the slug." placeholder:"NAME"`
+	Enabled *bool   `negatable:"" help:"Serve the region, or answer 503 to every chat call (default for a new region)."`
+
+	Languages     []string `help:"Languages, such as de,en or de=Deutsch,tlh=tlhIngan." placeholder:"CODE"`
+	Percentage    *float64 `help:"Share of devices that are served, 0 to 100. Default 0." placeholder:"N"`
+	GateLanguages []string `help:"Serve only these languages; all: no restriction." placeholder:"CODE"`
+	MinAppVersion *string  `help:"Serve only apps from this version on; empty: no restriction." placeholder:"X.Y"`
+	HideUntilFull *bool    `negatable:"" help:"Let the region document say that there is no chat while the percentage is under 100."`
+
+	ZammadURL                 *string `name:"zammad-url" help:"Address of the Zammad." placeholder:"URL"`
+	ZammadGroup               *string `help:"Group in Zammad that new tickets go to." placeholder:"NAME"`
+	ZammadTokenFile           *string `help:"File with the API token of the bridge's user in Zammad; -: standard input." placeholder:"FILE"`
+	WebhookSignatureTokenFile *string `help:"File with the webhook's HMAC SHA1 signature token; -: standard input." placeholder:"FILE"`
+	WebhookTokenFile          *string `help:"File with the ?token= of older webhooks, which have no signature; an empty file refuses them." placeholder:"FILE"`
+
+	TitlePattern     *string `help:"Title of tickets, with {LANG} {lang} {region} {alias}; compat: as Integreat's first server wrote it." placeholder:"TEXT"`
+	TagPattern       *string `help:"Tag of tickets, with {lang} {region}; -: none." placeholder:"TEXT"`
+	CustomerLogin    *string `help:"Login of customers, with {alias}; without it all devices share one customer." placeholder:"TEXT"`
+	CustomerName     *string `help:"Name of customers, with {alias} {LANG} {lang}." placeholder:"TEXT"`
+	ArticleType      *string `help:"Zammad's article type of messages." placeholder:"TYPE"`
+	ConsentAttribute *string `help:"Ticket attribute that takes the consent to evaluation; empty: none." placeholder:"NAME"`
+	RevealTicketURL  *bool   `name:"reveal-ticket-url" negatable:"" help:"Tell devices the ticket's address in Zammad."`
+
+	MaxText       *int    `help:"Longest message, in characters. Default 10000." placeholder:"N"`
+	RetentionDays *int    `help:"Days that chats are kept after the last message. Default 180." placeholder:"N"`
+	DocumentFile  *string `help:"JSON file with the keys of the region document that are only passed on to the app." placeholder:"FILE"`
+}
+
+// apply changes region by the given flags and checks the result.
+func (f *regionFlags) apply(s *session, region *bridge.Region) error {
+	set := &region.Settings
+	assign(&region.Name, f.Name)
+	assign(&region.Enabled, f.Enabled)
+	assign(&set.Percentage, f.Percentage)
+	assign(&set.MinAppVersion, f.MinAppVersion)
+	assign(&set.HideUntilFull, f.HideUntilFull)
+	assign(&set.ZammadGroup, f.ZammadGroup)
+	assign(&set.TitlePattern, f.TitlePattern)
+	assign(&set.TagPattern, f.TagPattern)
+	assign(&set.CustomerLogin, f.CustomerLogin)
+	assign(&set.CustomerName, f.CustomerName)
+	assign(&set.ArticleType, f.ArticleType)
+	assign(&set.ConsentAttribute, f.ConsentAttribute)
+	assign(&set.RevealTicketURL, f.RevealTicketURL)
+	assign(&set.MaxText, f.MaxText)
+	assign(&set.RetentionDays, f.RetentionDays)
+	if set.TitlePattern == "compat" {
+		set.TitlePattern = bridge.CompatTitlePattern
+	}
+	if f.Languages != nil {
+		set.Languages = languages(f.Languages)
+	}
+	if f.GateLanguages != nil {
+		set.GateLanguages = f.GateLanguages
+		if slices.Equal(f.GateLanguages, []string{"all"}) {
+			set.GateLanguages = nil
+		}
+	}
+	if f.ZammadURL != nil {
+		clean, err := zammad.NormalizeURL(*f.ZammadURL)
+		if err != nil {
+			return invalid("--zammad-url: %w", err)
+		}
+		set.ZammadURL = clean
+	}
+	if err := f.readFiles(s, region); err != nil {
+		return err
+	}
+	return checkRegion(region)
+}
+
+func assign[T any](to, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
+
+// readFiles takes over what stands in files: secrets and the document.
+func (f *regionFlags) readFiles(s *session, region *bridge.Region) error {
+	stdinUsed := false
+	read := func(flag string, path *string, use func([]byte) error) error {
+		if path == nil {
+			return nil
+		}
+		if *path == "-" && stdinUsed {
+			return invalid("%s: %w", flag, errTwoInputs)
+		}
+		stdinUsed = stdinUsed || *path == "-"
+		content, err := s.readInput(*path)
+		if err == nil {
+			err = use(content)
+		}
+		if err != nil {
+			return invalid("%s: %w", flag, err)
+		}
+		return nil
+	}
+	return errors.Join(
+		read("--zammad-token-file", f.ZammadTokenFile, secretInto(&region.ZammadToken, false)),
+		read("--webhook-signature-token-file", f.WebhookSignatureTokenFile, secretInto(&region.WebhookSecret, false)),
+		read("--webhook-token-file", f.WebhookTokenFile, secretInto(&region.WebhookToken, true)),
+		read("--document-file", f.DocumentFile, func(content []byte) error {
+			decoder := json.NewDecoder(bytes.NewReader(content))
+			decoder.DisallowUnknownFields()
+			var document bridge.RegionDocument
+			if err := decoder.Decode(&document); err != nil {
+				return fmt.Errorf("region document: %w", err)
+			}
+			region.Settings.Document = document
+			return nil
+		}),
+	)
+}
+
+// maxInput is the largest file that a flag may name, in bytes.
+const maxInput = 1 << 20
+
+func (s *session) readInput(path string) ([]byte, error) {
+	if path == "-" {
+		return io.ReadAll(io.LimitReader(s.Stdin, maxInput))
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	content, err := io.ReadAll(io.LimitReader(file, maxInput))
+	return content, errors.Join(err, file.Close())
+}
+
+// secretInto takes the content of a file as a secret. It has one line of
+// visible characters; the errors do not repeat it.
+func secretInto(to *bridge.Secret, mayBeEmpty bool) func([]byte) error {
+	return func(content []byte) error {
+		secret := strings.TrimSpace(string(content))
+		hidden := func(r rune) bool { return r <= ' ' || r > '~' }
+		switch {
+		case secret == "" && !mayBeEmpty:
+			return errors.New("the file is empty")
+		case len(secret) > 1000 || strings.IndexFunc(secret, hidden) >= 0:
+			return errors.New("a secret is one line of up to 1000 visible ASCII characters")
+		}
+		*to = bridge.Secret(secret)
+		return nil
+	}
+}
+
+var (
+	slugForm      = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+	languageForm  = regexp.MustCompile(`^[a-z]{2,8}(-[A-Za-z0-9]{1,8}){0,3}$`)
+	versionForm   = regexp.MustCompile(`^\d{1,9}(\.\d{1,9}){0,5}$`)
+	nameForm      = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
+	placeholders  = regexp.MustCompile(`\{[^{}]*\}`)
+	reservedSlugs = []string{"regions", "webhook"} // paths of the API
+)
+
+// checkRegion holds every setting against its form and range.
+func checkRegion(r *bridge.Region) error {
+	var problems []error
+	want := func(ok bool, format string, args ...any) {
+		if !ok {
+			problems = append(problems, fmt.Errorf(format, args...))
+		}
+	}
+	set := r.Settings
+	want(slugForm.MatchString(r.Slug) && !slices.Contains(reservedSlugs, r.Slug),
+		"the slug must have 1 to 63 small letters, digits and hyphens, and not be %s", strings.Join(reservedSlugs, " or "))
+	want(r.Name != "" && utf8.RuneCountInString(r.Name) <= 200, "the name must have 1 to 200 characters")
+	want(len(set.Languages) > 0, "a region needs languages (--languages de,en)")
+	known := codes(set.Languages)
+	for i, code := range known {
+		want(languageForm.MatchString(code), "%q is no language code such as de or zh-hans", code)
+		want(!slices.Contains(known[:i], code), "the language %s stands twice", code)
+	}
+	for _, code := range set.GateLanguages {
+		want(slices.Contains(known, code), "--gate-languages: the region does not have the language %q", code)
+	}
+	want(set.Percentage >= 0 && set.Percentage <= 100 && !math.IsNaN(set.Percentage), "the percentage must be from 0 to 100")
+	want(set.MinAppVersion == "" || versionForm.MatchString(set.MinAppVersion), "the app version must be numbers with dots, such as 2025.4.1")
+	want(!r.Enabled || r.Served(), "an enabled region needs --zammad-url and --zammad-token-file")
+	want(!r.Enabled || set.ZammadGroup != "", "an enabled region needs --zammad-group")
+	wantPattern := func(flag, pattern string, allowed ...string) {
+		for _, p := range placeholders.FindAllString(pattern, -1) {
+			want(slices.Contains(allowed, p), "%s: %s is none of %s", flag, p, strings.Join(allowed, " "))
+		}
+		want(utf8.RuneCountInString(pattern) <= 150, "%s has more than 150 characters", flag)
+	}
+	wantPattern("--title-pattern", set.TitlePattern, "{LANG}", "{lang}", "{region}", "{alias}")
+	wantPattern("--tag-pattern", set.TagPattern, "{lang}", "{region}")
+	wantPattern("--customer-login", set.CustomerLogin, "{alias}")
+	wantPattern("--customer-name", set.CustomerName, "{alias}", "{LANG}", "{lang}")
+	want(set.ConsentAttribute == "" || nameForm.MatchString(set.ConsentAttribute), "the consent attribute must be the name of an attribute in Zammad")
+	want(set.ArticleType == "" || nameForm.MatchString(strings.ReplaceAll(set.ArticleType, " ", "_")), "the article type must be a name in Zammad, such as chat or web")
+	want(set.MaxText >= 0 && set.MaxText <= 100_000, "--max-text must be from 1 to 100000 (0: default)")
+	want(set.RetentionDays >= 0 && set.RetentionDays <= 3650, "--retention-days must be from 1 to 3650 (0: default)")
+	if err := errors.Join(problems...); err != nil {
+		return coded(ExitInput, err)
+	}
+	return nil
+}

@@ -1,0 +1,143 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"deskbridge/cli"
+)
+
+// output is a stream that a running command writes and a test reads.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+func TestServeAndHealth(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	h.want(cli.ExitHealth, "health")
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var log output
+	ended := make(chan int, 1)
+	go func() {
+		ended <- cli.Run(ctx, []string{"serve"}, cli.World{Stdout: &log, Stderr: &log, Environ: []string{
+			"DESKBRIDGE_DATA_DIR=" + filepath.Join(h.dir, "data"), "DESKBRIDGE_LISTEN=127.0.0.1:0", "DESKBRIDGE_LIMITS_READS_PER_MINUTE=0",
+		}})
+	}()
+	said := regexp.MustCompile(`msg=serving .*listen=(\S+)`)
+	deadline := time.After(30 * time.Second)
+	for said.FindString(log.String()) == "" {
+		select {
+		case code := <-ended:
+			t.Fatalf("serve ended with %d: %s", code, log.String())
+		case <-deadline:
+			t.Fatalf("serve does not say that it serves: %s", log.String())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	address := said.FindStringSubmatch(log.String())[1]
+	if !strings.Contains(log.String(), "a limit is switched off") {
+		t.Errorf("insecure settings are not named: %s", log.String())
+	}
+	h.more = []string{"DESKBRIDGE_LISTEN=" + address}
+	if out := h.want(cli.ExitOK, "health"); out != "ok\n" {
+		t.Errorf("health: %q", out)
+	}
+	h.want(cli.ExitListen, "serve") // the address is taken
+	stop()
+	if code := <-ended; code != cli.ExitOK {
+		t.Errorf("a stop is no error: %d, %s", code, log.String())
+	}
+}
+
+func TestAWrongKeyIsNoticed(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	h.addRegion()
+	key := filepath.Join(h.dir, "data", "secret.key")
+	if err := os.WriteFile(key, []byte(hex.EncodeToString(bytes.Repeat([]byte{1}, 32))), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.want(cli.ExitKey, "serve")
+	if out := h.want(cli.ExitKey, "doctor"); !strings.Contains(out, "bring back the key") {
+		t.Error(out)
+	}
+	if err := os.WriteFile(key, []byte("nonsense"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.want(cli.ExitKey, "chats")
+	h.want(cli.ExitKey, "doctor")
+}
+
+// doctorReport is what doctor --json prints.
+type doctorReport struct {
+	OK       bool `json:"ok"`
+	Findings []struct{ Status, Check, Detail, Mend string }
+}
+
+func TestDoctorOfAnEmptyHouseChangesNothing(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	report := decode[doctorReport](h, "doctor")
+	if !report.OK || len(report.Findings) != 2 || report.Findings[1].Status != "warn" || report.Findings[1].Check != "secret key" {
+		t.Errorf("%+v", report)
+	}
+	if left, err := os.ReadDir(h.dir); err != nil || len(left) != 0 {
+		t.Errorf("doctor left %v, %v", left, err)
+	}
+	h.want(cli.ExitOK, "migrate")
+	h.want(cli.ExitOK, "chats") // makes the key
+	if err := os.Chmod(filepath.Join(h.dir, "data", "secret.key"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out := h.want(cli.ExitOK, "doctor"); !strings.Contains(out, "has mode 0644") || !strings.Contains(out, "the schema is this version's") || !strings.Contains(out, "region add") {
+		t.Error(out)
+	}
+}
+
+func TestDoctorFindsWhatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0") // somebody else's port, free again in a moment
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead := ln.Addr().String()
+	if err := ln.Close(); err != nil {
+		t.Fatal(err)
+	}
+	h := newHome(t)
+	h.want(cli.ExitOK, "region", "add", "testland", "--languages", "de", "--zammad-url", "http://"+dead, "--zammad-group", "x",
+		"--zammad-token-file", h.file("token", token), "--enabled")
+	if out := h.want(cli.ExitZammad, "doctor"); !strings.Contains(out, "fail  region testland") || !strings.Contains(out, "check the address") || !strings.Contains(out, "no webhook secret") {
+		t.Error(out)
+	}
+	h.more = []string{"DESKBRIDGE_REDIS_URL=redis://:hunter2@" + dead}
+	if out := h.want(cli.ExitRedis, "doctor"); !strings.Contains(out, "fail  redis") || strings.Contains(out, "hunter2") {
+		t.Error(out)
+	}
+	h.more = []string{"DESKBRIDGE_DATABASE_URL=mysql://root@" + dead + "/x"}
+	h.want(cli.ExitDatabase, "doctor")
+}
