@@ -74,10 +74,8 @@ func TestRecordedDeliveries(t *testing.T) {
 	}
 }
 
-func TestReadDelivery(t *testing.T) {
+func TestReadDeliveryOfAnAgentsNote(t *testing.T) {
 	t.Parallel()
-	d := New(Config{})
-	deliveries := recordedDeliveries(t)
 	at := func(text string) time.Time {
 		parsed, err := time.Parse(time.RFC3339, text)
 		if err != nil {
@@ -85,29 +83,34 @@ func TestReadDelivery(t *testing.T) {
 		}
 		return parsed
 	}
-	t.Run("an agent's note", func(t *testing.T) {
-		got, err := d.ReadDelivery(deliveries["03"][0])
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got.ID != 2 || got.State != bridge.TicketOpen || !slices.Equal(slices.Sorted(slices.Values(got.Articles)), []bridge.ArticleID{2, 3}) ||
-			!got.ChangedAt.Equal(at("2026-11-22T20:45:03.112Z")) || len(got.Included) != 1 {
-			t.Fatalf("%+v", got)
-		}
-		want := bridge.Article{
-			ID: 3, Ticket: 2, Public: true, Name: "Cora Counselor", CreatedAt: at("2026-11-22T20:45:03.045Z"),
-			HTML: `<div>Good morning, <b>how</b> can I help?<br/><a href="https://example.org/x" rel="nofollow noreferrer noopener" target="_blank">link</a>` + "\n</div>",
-			Text: "Good morning, how can I help?\nlink <https://example.org/x>",
-		}
-		a := got.Included[0]
-		if !a.CreatedAt.Equal(want.CreatedAt) {
-			t.Errorf("created at %v", a.CreatedAt)
-		}
-		a.CreatedAt = want.CreatedAt
-		if a != want {
-			t.Errorf("%+v\nwant %+v", a, want)
-		}
-	})
+	d, deliveries := New(Config{}), recordedDeliveries(t)
+	got, err := d.ReadDelivery(deliveries["03"][0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.ID != 2 || got.State != bridge.TicketOpen || !slices.Equal(slices.Sorted(slices.Values(got.Articles)), []bridge.ArticleID{2, 3}) ||
+		!got.ChangedAt.Equal(at("2026-11-22T20:45:03.112Z")) || len(got.Included) != 1 {
+		t.Fatalf("%+v", got)
+	}
+	want := bridge.Article{
+		ID: 3, Ticket: 2, Public: true, Name: "Cora Counselor", CreatedAt: at("2026-11-22T20:45:03.045Z"),
+		HTML: `<div>Good morning, <b>how</b> can I help?<br/><a href="https://example.org/x" rel="nofollow noreferrer noopener" target="_blank">link</a>` + "\n</div>",
+		Text: "Good morning, how can I help?\nlink <https://example.org/x>",
+	}
+	a := got.Included[0]
+	if !a.CreatedAt.Equal(want.CreatedAt) {
+		t.Errorf("created at %v", a.CreatedAt)
+	}
+	a.CreatedAt = want.CreatedAt
+	if a != want {
+		t.Errorf("%+v\nwant %+v", a, want)
+	}
+}
+
+func TestReadDelivery(t *testing.T) {
+	t.Parallel()
+	d := New(Config{})
+	deliveries := recordedDeliveries(t)
 	t.Run("a merge", func(t *testing.T) {
 		got, err := d.ReadDelivery(deliveries["06"][0])
 		if err != nil {

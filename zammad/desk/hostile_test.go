@@ -53,3 +53,17 @@ func (h hostileText) accepted(t testing.TB) string {
 	}
 	return text
 }
+
+// typed is what Zammad's editor makes of lines that are typed or pasted.
+func typed(text string) string {
+	var out strings.Builder
+	for line := range strings.SplitSeq(text, "\n") {
+		if line == "" {
+			line = "<br>"
+		} else {
+			line = toHTML(line)
+		}
+		out.WriteString("<div>" + line + "</div>")
+	}
+	return out.String()
+}

@@ -58,33 +58,33 @@ func sanitise(markup string) string {
 }
 
 // dropped are elements that go with everything in them.
-var dropped = set("iframe", "math", "noembed", "noframes", "noscript", "object", "script", "style", "svg", "template", "title")
+var dropped = setOf("iframe", "math", "noembed", "noframes", "noscript", "object", "script", "style", "svg", "template", "title")
 
 // blocks are elements that stand on lines of their own.
-var blocks = set("address", "article", "aside", "blockquote", "caption", "center", "dd", "details", "dir", "div", "dl", "dt",
+var blocks = setOf("address", "article", "aside", "blockquote", "caption", "center", "dd", "details", "dir", "div", "dl", "dt",
 	"fieldset", "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li",
 	"listing", "main", "menu", "nav", "ol", "p", "plaintext", "pre", "section", "summary",
 	"table", "tbody", "textarea", "tfoot", "thead", "tr", "ul", "xmp")
 
 // kept are those blocks that the policy knows; the others become div, lest
 // their lines run together when they are taken away.
-var kept = set("blockquote", "caption", "div", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre",
+var kept = setOf("blockquote", "caption", "div", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre",
 	"table", "tbody", "tfoot", "thead", "tr", "ul")
 
-var void = set("area", "base", "br", "col", "embed", "frame", "hr", "img", "input", "keygen", "link", "meta", "param",
+var void = setOf("area", "base", "br", "col", "embed", "frame", "hr", "img", "input", "keygen", "link", "meta", "param",
 	"source", "track", "wbr")
 
 // closedBy names, for elements whose end tag may be missing, which open
 // elements a new one ends, and which it does not look beyond.
 var closedBy = map[string]struct{ ends, stops map[string]bool }{
-	"a":  {set("a"), blocks},
-	"li": {set("li"), set("ul", "ol", "table", "blockquote")},
-	"dt": {set("dt", "dd"), set("dl")}, "dd": {set("dt", "dd"), set("dl")},
-	"td": {set("td", "th"), set("tr", "table")}, "th": {set("td", "th"), set("tr", "table")},
-	"tr": {set("tr"), set("table")},
+	"a":  {setOf("a"), blocks},
+	"li": {setOf("li"), setOf("ul", "ol", "table", "blockquote")},
+	"dt": {setOf("dt", "dd"), setOf("dl")}, "dd": {setOf("dt", "dd"), setOf("dl")},
+	"td": {setOf("td", "th"), setOf("tr", "table")}, "th": {setOf("td", "th"), setOf("tr", "table")},
+	"tr": {setOf("tr"), setOf("table")},
 }
 
-func set(names ...string) map[string]bool {
+func setOf(names ...string) map[string]bool {
 	s := make(map[string]bool, len(names))
 	for _, name := range names {
 		s[name] = true
@@ -135,7 +135,7 @@ func build(markup string) *html.Node {
 				ignored--
 				continue
 			}
-			open = closeTo(open, set(string(name)), nil)
+			open = closeTo(open, setOf(string(name)), nil)
 		}
 	}
 }

@@ -33,17 +33,7 @@ func TestHostileTextsComeBackEqual(t *testing.T) {
 				t.Errorf("as a plain answer: %q\nwant %q", twin, text)
 			}
 			inert(t, plain)
-			// What Zammad's editor makes of lines that are typed or pasted.
-			var lines strings.Builder
-			for line := range strings.SplitSeq(text, "\n") {
-				if line == "" {
-					line = "<br>"
-				} else {
-					line = toHTML(line)
-				}
-				lines.WriteString("<div>" + line + "</div>")
-			}
-			markup, twin = content(lines.String(), "text/html")
+			markup, twin = content(typed(text), "text/html")
 			if twin != text {
 				t.Errorf("as lines of an editor: %q\nwant %q", twin, text)
 			}
@@ -94,10 +84,13 @@ func inert(t testing.TB, markup string) {
 	}
 }
 
-func TestSanitise(t *testing.T) {
-	t.Parallel()
-	const rel = ` rel="nofollow noreferrer noopener" target="_blank"`
-	for _, c := range []struct{ name, in, html, text string }{
+// sanitised is an example: what comes in, and what a device gets of it.
+type sanitised struct{ name, in, html, text string }
+
+const rel = ` rel="nofollow noreferrer noopener" target="_blank"`
+
+func inlineExamples() []sanitised {
+	return []sanitised{
 		{"answer and farewell", "Done. <br>Goodbye", "Done. <br>Goodbye", "Done. \nGoodbye"},
 		{"a note with link", `<div>Good morning, <b>how</b> can I help?<br><a href="https://example.org/x" rel="nofollow" title="t">link</a>` + "\n</div>",
 			`<div>Good morning, <b>how</b> can I help?<br><a href="https://example.org/x"` + rel + ">link</a>\n</div>",
@@ -105,9 +98,9 @@ func TestSanitise(t *testing.T) {
 		{"bare address", `see <a href="https://example.org/a?b=1&amp;c=2" target="_blank">https://example.org/a?b=1&amp;c=2</a> now`,
 			`see <a href="https://example.org/a?b=1&amp;c=2"` + rel + `>https://example.org/a?b=1&amp;c=2</a> now`,
 			"see https://example.org/a?b=1&c=2 now"},
-		{"mail address", `<a href="mailto:a@example.org">a@example.org</a>, <a href="mailto:b@example.org">Ben</a>`,
-			`<a href="mailto:a@example.org" rel="nofollow noreferrer">a@example.org</a>, <a href="mailto:b@example.org" rel="nofollow noreferrer">Ben</a>`,
-			"a@example.org, Ben <b@example.org>"},
+		{"mail address", `<a href="mailto:a@example.org">a@example.org</a>, <a href="mailto:b@example.org">the office</a>`,
+			`<a href="mailto:a@example.org" rel="nofollow noreferrer">a@example.org</a>, <a href="mailto:b@example.org" rel="nofollow noreferrer">the office</a>`,
+			"a@example.org, the office <b@example.org>"},
 		{"phone", `<a href="tel:+4930123">+4930123</a>`, `<a href="tel:+4930123" rel="nofollow noreferrer">+4930123</a>`, "+4930123"},
 		{"link that lies", `<a href="https://evil.example/">https://bank.example/</a>`,
 			`<a href="https://evil.example/"` + rel + `>https://bank.example/</a>`, "https://bank.example/ <https://evil.example/>"},
@@ -117,6 +110,11 @@ func TestSanitise(t *testing.T) {
 		{"script and style", "<p>a</p><script>alert(1)</script><style>x</style>b", "<p>a</p>b", "a\n\nb"},
 		{"frame, drawing", `x<iframe src="https://example.org">y</iframe><svg><circle/><text>z</text></svg>`, "x", "x"},
 		{"form", `<form action="/x"><input name="a"><button>b</button></form>`, "<div>b</div>", "b"},
+	}
+}
+
+func blockExamples() []sanitised {
+	return []sanitised{
 		{"remote picture", `before <img src="https://example.org/x.png" alt="x"> after`, "before  after", "before  after"},
 		{"inline picture", `Please fill in <img src="/api/v1/ticket_attachment/11/35/6?view=inline" style="width:20px;"> this form`,
 			"Please fill in [picture] this form", "Please fill in [picture] this form"},
@@ -142,7 +140,12 @@ func TestSanitise(t *testing.T) {
 		{"indented source", "<div>\n  <p>\n    a\n    b\n  </p>\n</div>\n", "<div>\n  <p>\n    a\n    b\n  </p>\n</div>\n", "a b"},
 		{"controls", "a&#1;b\x00c\x7f&#xFFFF;", "abc", "abc"},
 		{"nothing", "", "", ""},
-	} {
+	}
+}
+
+func TestSanitise(t *testing.T) {
+	t.Parallel()
+	for _, c := range append(inlineExamples(), blockExamples()...) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			got := sanitise(c.in)

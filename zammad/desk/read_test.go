@@ -324,51 +324,66 @@ func TestChanged(t *testing.T) {
 	}
 }
 
+// searchable answers searches for changed tickets like a Zammad that has many,
+// several of them in each second and more than a page in one. While it is read,
+// a ticket of the first page changes. The simulator's clock cannot be bent so.
+type searchable struct {
+	t       *testing.T
+	tickets []changedTicket
+	pages   int
+}
+
+type changedTicket struct {
+	id int
+	at time.Time
+}
+
+var searchBase = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+func newSearchable(t *testing.T) *searchable {
+	s := &searchable{t: t}
+	for i := range 1100 {
+		at := searchBase.Add(time.Duration(i) * 100 * time.Millisecond)
+		if i >= 300 && i < 800 {
+			at = searchBase.Add(30 * time.Second)
+		}
+		s.tickets = append(s.tickets, changedTicket{i + 1, at})
+	}
+	return s
+}
+
+func (s *searchable) ServeHTTP(out http.ResponseWriter, in *http.Request) {
+	ask := decode[struct {
+		Condition map[string]struct{ Operator, Value string }
+		SortBy    string `json:"sort_by"`
+		OrderBy   string `json:"order_by"`
+		PerPage   int    `json:"per_page"`
+		Page      int
+		Expand    bool
+	}](s.t, in.Body)
+	condition := ask.Condition["ticket.updated_at"]
+	from, err := time.Parse(time.RFC3339, condition.Value)
+	if err != nil || ask.SortBy != "updated_at" || ask.OrderBy != "asc" || !ask.Expand || condition.Operator != "after (absolute)" {
+		s.t.Errorf("asked %+v", ask)
+	}
+	if s.pages++; s.pages == 2 {
+		s.tickets = append(s.tickets[1:], changedTicket{1, searchBase.Add(time.Hour)})
+	}
+	hits := slices.DeleteFunc(slices.Clone(s.tickets), func(c changedTicket) bool { return !c.at.After(from) })
+	first := min((ask.Page-1)*ask.PerPage, len(hits))
+	var rows []string
+	for _, c := range hits[first:min(first+ask.PerPage, len(hits))] {
+		rows = append(rows, fmt.Sprintf(`{"id":%d,"state_id":2,"article_ids":[%d],"updated_at":%q}`, c.id, c.id, c.at.Format(time.RFC3339Nano)))
+	}
+	jsonAnswer(200, "["+strings.Join(rows, ",")+"]")(out, in)
+}
+
 func TestChangedOverManyPages(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	// A Zammad with many tickets, several of them in each second, and more than
-	// a page in one: the simulator's own clock cannot be bent so.
-	base := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-	type stored struct {
-		id int
-		at time.Time
-	}
-	var all []stored
-	for i := range 1100 {
-		at := base.Add(time.Duration(i) * 100 * time.Millisecond)
-		if i >= 300 && i < 800 {
-			at = base.Add(30 * time.Second)
-		}
-		all = append(all, stored{i + 1, at})
-	}
-	var pages int
-	w.answering("POST /tickets/search", func(out http.ResponseWriter, in *http.Request) {
-		pages++
-		ask := decode[struct {
-			Condition map[string]struct{ Operator, Value string }
-			SortBy    string `json:"sort_by"`
-			OrderBy   string `json:"order_by"`
-			PerPage   int    `json:"per_page"`
-			Page      int
-			Expand    bool
-		}](t, in.Body)
-		from, err := time.Parse(time.RFC3339, ask.Condition["ticket.updated_at"].Value)
-		if err != nil || ask.SortBy != "updated_at" || ask.OrderBy != "asc" || !ask.Expand || ask.Condition["ticket.updated_at"].Operator != "after (absolute)" {
-			t.Errorf("asked %+v", ask)
-		}
-		if pages == 2 { // a ticket of the first page changes while we read
-			all = append(all[1:], stored{1, base.Add(time.Hour)})
-		}
-		hits := slices.DeleteFunc(slices.Clone(all), func(s stored) bool { return !s.at.After(from) })
-		lo := min((ask.Page-1)*ask.PerPage, len(hits))
-		var rows []string
-		for _, s := range hits[lo:min(lo+ask.PerPage, len(hits))] {
-			rows = append(rows, fmt.Sprintf(`{"id":%d,"state_id":2,"article_ids":[%d],"updated_at":%q}`, s.id, s.id, s.at.Format(time.RFC3339Nano)))
-		}
-		jsonAnswer(200, "["+strings.Join(rows, ",")+"]")(out, in)
-	})
-	changed, err := w.desk.Changed(w.ctx, w.region, base)
+	many := newSearchable(t)
+	w.answering("POST /tickets/search", many.ServeHTTP)
+	changed, err := w.desk.Changed(w.ctx, w.region, searchBase)
 	w.must(err)
 	seen := make(map[bridge.TicketID]bool)
 	for i, ticket := range changed {
@@ -380,11 +395,11 @@ func TestChangedOverManyPages(t *testing.T) {
 			t.Errorf("ticket %d is not in order", ticket.ID)
 		}
 	}
-	if len(seen) != len(all) || !changed[len(changed)-1].ChangedAt.Equal(base.Add(time.Hour)) {
-		t.Errorf("%d of %d tickets, the last %+v", len(seen), len(all), changed[len(changed)-1])
+	if len(seen) != len(many.tickets) || !changed[len(changed)-1].ChangedAt.Equal(searchBase.Add(time.Hour)) {
+		t.Errorf("%d of %d tickets, the last %+v", len(seen), len(many.tickets), changed[len(changed)-1])
 	}
-	if pages > 12 {
-		t.Errorf("%d searches", pages)
+	if many.pages > 12 {
+		t.Errorf("%d searches", many.pages)
 	}
 }
 

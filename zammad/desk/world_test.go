@@ -2,6 +2,7 @@ package desk
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -137,19 +138,10 @@ func (w *world) must(err error) {
 }
 
 func said(err error) string {
-	for ; err != nil; err = unwrap(err) {
-		if z, ok := err.(*zammad.Error); ok {
-			return z.Message
-		}
+	if z, ok := errors.AsType[*zammad.Error](err); ok {
+		return z.Message
 	}
 	return ""
-}
-
-func unwrap(err error) error {
-	if u, ok := err.(interface{ Unwrap() error }); ok {
-		return u.Unwrap()
-	}
-	return nil
 }
 
 // counted gives the calls that f makes.

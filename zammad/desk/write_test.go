@@ -2,7 +2,6 @@ package desk
 
 import (
 	"slices"
-	"strings"
 	"testing"
 
 	"deskbridge/bridge"
@@ -298,9 +297,12 @@ func TestHostileTextsThroughZammad(t *testing.T) {
 			}
 			inert(t, article.HTML)
 			// The same from an agent, as text and as markup.
-			note := w.note(opened.Ticket.ID, "<div>"+strings.ReplaceAll(toHTML(text), "<br>", "</div><div>")+"</div>")
+			note := w.note(opened.Ticket.ID, typed(text))
 			article, err = w.desk.Article(w.ctx, w.region, bridge.ArticleID(note.ID))
 			w.must(err)
+			if article.Text != text {
+				t.Errorf("the agent's came as %q\nwant %q", article.Text, text)
+			}
 			inert(t, article.HTML)
 			opened.Ticket.Articles = append(opened.Ticket.Articles, article.ID)
 			raw := w.note(opened.Ticket.ID, "x"+text)
