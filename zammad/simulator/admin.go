@@ -24,7 +24,7 @@ type kind struct {
 
 var kinds = []kind{
 	{path: "groups", table: func(d *database) *table { return d.groups }, needs: []string{"admin.group"},
-		unique: true, fixed: true, render: (*call).renderGroup,
+		unique: true, fixed: true, render: renderGroup,
 		defaults: row{"signature_id": nil, "email_address_id": nil, "name": nil, "assignment_timeout": nil,
 			"follow_up_possible": "yes", "reopen_time_in_days": nil, "follow_up_assignment": true,
 			"active": true, "shared_drafts": true, "note": nil}},
@@ -47,7 +47,7 @@ var kinds = []kind{
 			"group_by": nil, "group_direction": nil, "organization_shared": false, "out_of_office": false,
 			"view": map[string]any{}, "active": true, "role_ids": []any{}, "user_ids": []any{}}},
 	{path: "ticket_states", table: func(d *database) *table { return d.states }, needs: []string{"admin.object"}, reads: ticketRights,
-		unique: true, render: (*call).renderState,
+		unique: true, render: renderState,
 		defaults: row{"state_type_id": nil, "name": nil, "next_state_id": nil, "ignore_escalation": false,
 			"default_create": false, "default_follow_up": false, "note": nil, "active": true}},
 	{path: "ticket_priorities", table: func(d *database) *table { return d.priorities }, needs: []string{"admin.object"},
@@ -168,7 +168,7 @@ func (k kind) remove(c *call) (any, error) {
 		return nil, err
 	}
 	if k.path == "webhooks" {
-		if err := c.unreferenced(r.id()); err != nil {
+		if err := unreferenced(c, r.id()); err != nil {
 			return nil, err
 		}
 	}
@@ -177,7 +177,7 @@ func (k kind) remove(c *call) (any, error) {
 }
 
 // unreferenced refuses to delete a webhook that triggers call.
-func (c *call) unreferenced(webhook int) error {
+func unreferenced(c *call, webhook int) error {
 	var users []string
 	for _, t := range c.triggers.all(nil) {
 		hook, _ := t.object("perform")["notification.webhook"].(map[string]any)
@@ -235,7 +235,7 @@ func fillOverview(c *call, r row) error {
 	return nil
 }
 
-func (c *call) renderGroup(r row) row {
+func renderGroup(c *call, r row) row {
 	ids := []any{}
 	for _, u := range c.members(r.id()) {
 		ids = append(ids, u.id())
@@ -249,7 +249,7 @@ func (db *database) members(group int) []row {
 	return db.users.all(func(u row) bool { return len(texts(u.object("group_ids")[key])) > 0 })
 }
 
-func (c *call) renderState(r row) row {
+func renderState(c *call, r row) row {
 	if !c.wants("expand") {
 		return r
 	}
@@ -269,14 +269,14 @@ func (db *database) stateType(state int) string {
 	return ""
 }
 
-func (c *call) listSettings() (any, error) {
+func listSettings(c *call) (any, error) {
 	return c.settings.all(func(r row) bool {
 		rights := texts(r.object("preferences")["permission"])
 		return len(rights) == 0 || slices.ContainsFunc(rights, func(p string) bool { return c.may(p) })
 	}), nil
 }
 
-func (c *call) updateSetting() (any, error) {
+func updateSetting(c *call) (any, error) {
 	r, err := c.settings.find(c.pathID("id"))
 	if err != nil {
 		return nil, err
@@ -293,12 +293,12 @@ func (c *call) updateSetting() (any, error) {
 	return r, nil
 }
 
-func (c *call) version() (any, error) { return row{"version": "6.1.x"}, nil }
+func showVersion(c *call) (any, error) { return row{"version": "6.1.x"}, nil }
 
-func (c *call) gettingStarted() (any, error) {
+func gettingStarted(c *call) (any, error) {
 	return row{"setup_done": true, "import_mode": false, "import_backend": "", "system_online_service": false,
 		"addresses": []any{}, "groups": []any{}, "config": row{}, "channel_driver": row{}}, nil
 }
 
 // healthCheck knows no monitoring token, so it refuses everybody but admins.
-func (c *call) healthCheck() (any, error) { return nil, forbidden("Not authorized") }
+func healthCheck(c *call) (any, error) { return nil, forbidden("Not authorized") }

@@ -21,20 +21,20 @@ const (
 
 // ticketArticles returns the articles of a ticket, oldest first.
 func (db *database) ticketArticles(ticket int) []row {
-	return db.articles.all(func(a row) bool { return a.num("ticket_id") == ticket })
+	return db.articles.where("ticket_id", ticket)
 }
 
-func (c *call) createArticle() (any, error) {
+func createArticle(c *call) (any, error) {
 	ticket, err := c.ticketFor(c.params.num("ticket_id"), "create")
 	if err != nil {
 		return nil, err
 	}
-	a, err := c.newArticle(ticket.id(), c.params)
+	a, err := newArticle(c, ticket.id(), c.params)
 	if err != nil {
 		return nil, err
 	}
 	if c.wants("full") { // the article is written all the same (contract 00, "full=true")
-		c.fireTriggers()
+		fireTriggers(c)
 		c.tx = tx{}
 		return nil, notFound("Couldn't find Ticket::Article without an ID")
 	}
@@ -42,7 +42,7 @@ func (c *call) createArticle() (any, error) {
 }
 
 // newArticle writes an article with all its effects on the ticket (contract 3.1 to 3.3).
-func (c *call) newArticle(ticketID int, fields row) (row, error) {
+func newArticle(c *call, ticketID int, fields row) (row, error) {
 	body := strings.ReplaceAll(asText(fields["body"]), "\x00", "")
 	if strings.TrimSpace(body) == "" {
 		return nil, invalid("Need at least an 'article body' field.")
@@ -50,7 +50,7 @@ func (c *call) newArticle(ticketID int, fields row) (row, error) {
 	at := c.stamp()
 	a := articleDefaults().with(row{"ticket_id": ticketID, "created_by_id": c.user.id(), "updated_by_id": c.user.id(),
 		"created_at": at, "updated_at": at})
-	if err := c.takeArticle(a, fields); err != nil {
+	if err := takeArticle(c, a, fields); err != nil {
 		return nil, err
 	}
 	if n := utf8.RuneCountInString(body); n > maxBody {
@@ -61,36 +61,36 @@ func (c *call) newArticle(ticketID int, fields row) (row, error) {
 		return nil, err
 	}
 	ticket := c.tickets.rows[ticketID]
-	c.setAuthor(a, ticket)
+	setAuthor(c, a, ticket)
 	if a.num("type_id") == typeEmail && a.num("sender_id") == senderAgent && c.groups.rows[ticket.num("group_id")]["email_address_id"] == nil {
 		return nil, broken("No email address found for group '" + c.groups.rows[ticket.num("group_id")].str("name") + "'")
 	}
-	if err := c.mention(ticket, body); err != nil {
+	if err := mentionAgents(c, ticket, body); err != nil {
 		return nil, err
 	}
 	a["body"] = body
 	var pictures []file
 	if isHTML(a) {
-		a["body"], pictures = c.inlinePictures(ticketID, body)
+		a["body"], pictures = inlinePictures(c, ticketID, body)
 		a["body"] = sanitizer.Clean(a.str("body"))
 	}
 	a = c.articles.insert(&c.tx, a)
-	if err := c.storeFiles(a.id(), append(pictures, files...)); err != nil {
+	if err := storeFiles(c, a.id(), append(pictures, files...)); err != nil {
 		return nil, err
 	}
 	c.noteHistory(ticketID, "Ticket::Article", a.id(), row{"type": "created"})
-	c.afterArticle(a)
+	afterArticle(c, a)
 	return a, nil
 }
 
 func isHTML(a row) bool { return strings.Contains(strings.ToLower(a.str("content_type")), "html") }
 
 // takeArticle reads the settable columns; what customers may not choose is overruled.
-func (c *call) takeArticle(a, fields row) error {
-	if err := c.takeLookup(a, fields, "type", c.articleTypes); err != nil {
+func takeArticle(c *call, a, fields row) error {
+	if err := takeLookup(c, a, fields, "type", c.articleTypes); err != nil {
 		return err
 	}
-	if err := c.takeLookup(a, fields, "sender", c.senders); err != nil {
+	if err := takeLookup(c, a, fields, "sender", c.senders); err != nil {
 		return err
 	}
 	if fields["sender"] == nil && fields["sender_id"] == nil && !c.isAgent() {
@@ -122,10 +122,10 @@ func (c *call) takeArticle(a, fields row) error {
 		a["sender_id"], a["internal"] = senderCustomer, false
 		return nil
 	}
-	return c.takeOrigin(a, fields)
+	return takeOrigin(c, a, fields)
 }
 
-func (c *call) takeLookup(a, fields row, key string, names []string) error {
+func takeLookup(c *call, a, fields row, key string, names []string) error {
 	if name := asText(fields[key]); name != "" {
 		i := slices.Index(names, name)
 		if i < 0 {
@@ -142,7 +142,7 @@ func (c *call) takeLookup(a, fields row, key string, names []string) error {
 	return nil
 }
 
-func (c *call) takeOrigin(a, fields row) error {
+func takeOrigin(c *call, a, fields row) error {
 	if login := asText(fields["origin_by"]); login != "" {
 		u, ok := c.users.by("login", login)
 		if !ok {
@@ -163,7 +163,7 @@ func (c *call) takeOrigin(a, fields row) error {
 }
 
 // setAuthor fills origin, sender and from (contract 00.1 and 3.1).
-func (c *call) setAuthor(a, ticket row) {
+func setAuthor(c *call, a, ticket row) {
 	kind := a.num("type_id")
 	direct := kind == typePhone || kind == typeNote || kind == typeWeb
 	if a["origin_by_id"] != nil {
@@ -199,7 +199,7 @@ func addressLine(name, email string) string {
 }
 
 // afterArticle moves the ticket: state, contact times, counters.
-func (c *call) afterArticle(a row) {
+func afterArticle(c *call, a row) {
 	t := maps.Clone(c.tickets.rows[a.num("ticket_id")])
 	communication := a.num("type_id") != typeNote
 	if communication && !a.flag("internal") {
@@ -222,12 +222,12 @@ func (c *call) afterArticle(a row) {
 		}
 	}
 	t["updated_by_id"] = a["created_by_id"]
-	c.saveTicket(c.recount(t))
+	saveTicket(c, recount(c, t))
 	c.wrote(a)
 }
 
 // recount sets what a ticket knows about its articles.
-func (c *call) recount(t row) row {
+func recount(c *call, t row) row {
 	n := 0
 	articles := c.ticketArticles(t.id())
 	for _, a := range articles {
@@ -243,38 +243,38 @@ func (c *call) recount(t row) row {
 }
 
 // articleFor returns an article that the caller may see; customers see no internal ones.
-func (c *call) articleFor(id int, right string) (row, row, error) {
+func articleFor(c *call, id int, right string) (row, row, error) {
 	a, err := c.articles.find(id)
 	if err != nil {
 		return nil, nil, err
 	}
 	t, err := c.ticketFor(a.num("ticket_id"), right)
-	if err == nil && a.flag("internal") && !c.seesInternal(t) {
+	if err == nil && a.flag("internal") && !seesInternal(c, t) {
 		err = forbidden("Not authorized")
 	}
 	return a, t, err
 }
 
-func (c *call) seesInternal(t row) bool {
+func seesInternal(c *call, t row) bool {
 	return c.isAgent() && (t.num("owner_id") == c.user.id() || c.groupAccess(c.user, t.num("group_id"), "read"))
 }
 
-func (c *call) getArticle() (any, error) {
-	a, _, err := c.articleFor(c.pathID("id"), "read")
+func getArticle(c *call) (any, error) {
+	a, _, err := articleFor(c, c.pathID("id"), "read")
 	if err != nil {
 		return nil, err
 	}
 	return c.renderArticle(a), nil
 }
 
-func (c *call) listArticles() (any, error) {
+func listArticles(c *call) (any, error) {
 	t, err := c.ticketFor(c.pathID("id"), "read")
 	if err != nil {
 		return nil, err
 	}
 	out := []row{}
 	for _, a := range c.ticketArticles(t.id()) {
-		if !a.flag("internal") || c.seesInternal(t) {
+		if !a.flag("internal") || seesInternal(c, t) {
 			out = append(out, c.renderArticle(a))
 		}
 	}
@@ -283,8 +283,8 @@ func (c *call) listArticles() (any, error) {
 
 // updateArticle changes visibility and the highlights, nothing else. It causes no event; only
 // the ticket's updated_at moves (contract 00.18).
-func (c *call) updateArticle() (any, error) {
-	old, _, err := c.articleFor(c.pathID("id"), "change")
+func updateArticle(c *call) (any, error) {
+	old, _, err := articleFor(c, c.pathID("id"), "change")
 	if err != nil {
 		return nil, err
 	}
@@ -303,19 +303,19 @@ func (c *call) updateArticle() (any, error) {
 	if len(changes(old, a)) > 0 || old["updated_by_id"] != a["updated_by_id"] {
 		a["updated_at"] = c.stamp()
 		c.articles.put(&c.tx, a)
-		c.touch(a.num("ticket_id"))
+		touchTicket(c, a.num("ticket_id"))
 	}
 	return c.renderArticle(a), nil
 }
 
-// touch moves updated_at of a ticket without an event.
-func (c *call) touch(ticket int) {
+// touchTicket moves updated_at of a ticket without an event.
+func touchTicket(c *call, ticket int) {
 	c.tickets.put(&c.tx, c.tickets.rows[ticket].with(row{"updated_at": c.stamp()}))
 }
 
 // deleteArticle lets agents delete their own young notes only.
-func (c *call) deleteArticle() (any, error) {
-	a, t, err := c.articleFor(c.pathID("id"), "read")
+func deleteArticle(c *call) (any, error) {
+	a, t, err := articleFor(c, c.pathID("id"), "read")
 	if err != nil {
 		return nil, err
 	}
@@ -332,7 +332,7 @@ func (c *call) deleteArticle() (any, error) {
 		}
 	}
 	c.dropArticle(&c.tx, a.id())
-	c.tickets.put(&c.tx, c.recount(t.with(row{"updated_at": c.stamp()})))
+	c.tickets.put(&c.tx, recount(c, t.with(row{"updated_at": c.stamp()})))
 	return row{}, nil
 }
 

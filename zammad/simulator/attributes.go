@@ -13,7 +13,7 @@ var (
 )
 
 // listAttributes shows the attributes of objects. Of the built-in ones only one is there.
-func (c *call) listAttributes() (any, error) {
+func listAttributes(c *call) (any, error) {
 	out := []row{}
 	for _, r := range c.attributes.all(nil) {
 		r = r.with(row{"deletable": true})
@@ -30,7 +30,7 @@ func (c *call) listAttributes() (any, error) {
 	return out, nil
 }
 
-func (c *call) createAttribute() (any, error) {
+func createAttribute(c *call) (any, error) {
 	name := c.params.str("name")
 	if err := checkAttributeName(name); err != nil {
 		return nil, err
@@ -47,7 +47,7 @@ func (c *call) createAttribute() (any, error) {
 	r := row{"object_lookup_id": lookup, "name": name, "data_option_new": map[string]any{}, "editable": true,
 		"to_create": true, "to_migrate": true, "to_delete": false, "to_config": false,
 		"created_by_id": c.user.id(), "created_at": c.stamp()}
-	c.takeAttribute(r)
+	takeAttribute(c, r)
 	r["data_option"] = completeOptions(c.params)
 	return answer{status: 201, body: c.attributes.insert(&c.tx, r)}, nil
 }
@@ -73,7 +73,7 @@ func checkAttributeName(name string) error {
 }
 
 // takeAttribute copies what the caller sent besides name and options.
-func (c *call) takeAttribute(r row) {
+func takeAttribute(c *call, r row) {
 	for _, key := range []string{"display", "data_type", "active", "screens", "position"} {
 		if v, given := c.params[key]; given {
 			r[key] = v
@@ -104,14 +104,14 @@ func completeOptions(params row) map[string]any {
 
 // updateAttribute finds the attribute by object and name in the body, whatever the id says
 // (contract 5). Changed options wait for the migration.
-func (c *call) updateAttribute() (any, error) {
+func updateAttribute(c *call) (any, error) {
 	lookup := objectLookup[c.params.str("object")]
 	for _, old := range c.attributes.all(nil) {
 		if old.str("name") != c.params.str("name") || old.num("object_lookup_id") != lookup {
 			continue
 		}
 		r := old.with(nil)
-		c.takeAttribute(r)
+		takeAttribute(c, r)
 		if _, given := c.params["data_option"]; given {
 			r["data_option_new"], r["to_config"] = completeOptions(c.params), true
 		}
@@ -121,9 +121,9 @@ func (c *call) updateAttribute() (any, error) {
 	return nil, notFound("Couldn't find ObjectManager::Attribute")
 }
 
-// migrate makes the new ticket columns real: booleans get their default everywhere, texts
+// migrateAttributes makes the new ticket columns real: booleans get their default everywhere, texts
 // stay null on tickets that exist already.
-func (c *call) migrate() (any, error) {
+func migrateAttributes(c *call) (any, error) {
 	for _, r := range c.attributes.all(nil) {
 		if r.flag("to_config") {
 			r = r.with(row{"data_option": r["data_option_new"], "data_option_new": map[string]any{}, "to_config": false})
@@ -154,7 +154,7 @@ func (db *database) ticketAttributes() []row {
 
 // requiredMissing returns the first custom attribute that the screen demands of agents and
 // the ticket does not have.
-func (c *call) requiredMissing(ticket row, screen string) string {
+func requiredMissing(c *call, ticket row, screen string) string {
 	for _, a := range c.ticketAttributes() {
 		views, _ := a.object("screens")[screen].(map[string]any)
 		for role, v := range views {

@@ -28,6 +28,8 @@ type call struct {
 	token  row      // nil without a token, and with From
 	open   bool     // no credentials asked for
 	perms  []string // permission list of the token
+
+	seesErrors bool // an admin reads the errors that others get masked
 }
 
 // answer is what a handler returns besides plain values.
@@ -90,7 +92,7 @@ func (c *call) run(rt route, parseErr error) (any, error) {
 		c.rollback()
 		return nil, err
 	}
-	c.fireTriggers()
+	fireTriggers(c)
 	return value, nil
 }
 
@@ -211,7 +213,7 @@ func (c *call) fail(w http.ResponseWriter, err error) {
 	text, human := f.text, true
 	if f.hidden {
 		human = false
-		if c.user == nil || !c.userMay(c.user, "admin") {
+		if !c.seesErrors {
 			id := errorID()
 			c.log.Warn("request refused", "error_id", id, "path", c.r.URL.Path, "status", f.status)
 			text = "Error ID " + id + ": Please contact your administrator."

@@ -17,13 +17,13 @@ type subject struct {
 
 // matches evaluates a condition, flat or as a tree (contract 4.4 and 5). An unknown column is
 // the database's error, an unknown operator the program's.
-func (c *call) matches(condition map[string]any, s subject) (bool, error) {
+func matches(c *call, condition map[string]any, s subject) (bool, error) {
 	if parts, tree := condition["conditions"].([]any); tree {
-		return c.matchesTree(asText(condition["operator"]), parts, s)
+		return matchesTree(c, asText(condition["operator"]), parts, s)
 	}
 	for name, v := range condition {
 		rule, _ := v.(map[string]any)
-		ok, err := c.matchesOne(name, row(rule), s)
+		ok, err := matchesOne(c, name, row(rule), s)
 		if err != nil || !ok {
 			return false, err
 		}
@@ -31,16 +31,16 @@ func (c *call) matches(condition map[string]any, s subject) (bool, error) {
 	return true, nil
 }
 
-func (c *call) matchesTree(operator string, parts []any, s subject) (bool, error) {
+func matchesTree(c *call, operator string, parts []any, s subject) (bool, error) {
 	hits := 0
 	for _, p := range parts {
 		node, _ := p.(map[string]any)
 		var ok bool
 		var err error
 		if _, nested := node["conditions"]; nested {
-			ok, err = c.matches(node, s)
+			ok, err = matches(c, node, s)
 		} else {
-			ok, err = c.matchesOne(asText(node["name"]), row(node), s)
+			ok, err = matchesOne(c, asText(node["name"]), row(node), s)
 		}
 		if err != nil {
 			return false, err
@@ -58,7 +58,7 @@ func (c *call) matchesTree(operator string, parts []any, s subject) (bool, error
 	return hits == len(parts), nil
 }
 
-func (c *call) matchesOne(name string, rule row, s subject) (bool, error) {
+func matchesOne(c *call, name string, rule row, s subject) (bool, error) {
 	object, column, _ := strings.Cut(name, ".")
 	operator := rule.str("operator")
 	switch name {
@@ -67,7 +67,7 @@ func (c *call) matchesOne(name string, rule row, s subject) (bool, error) {
 	case "article.action":
 		return s.event != nil && (s.event.article != nil) == (operator == "is"), nil
 	case "ticket.tags":
-		return c.matchesTags(operator, rule, s.ticket.id()), nil
+		return matchesTags(c, operator, rule, s.ticket.id()), nil
 	}
 	var r row
 	switch object {
@@ -88,17 +88,26 @@ func (c *call) matchesOne(name string, rule row, s subject) (bool, error) {
 		r = c.users.rows[s.ticket.num("customer_id")]
 	case "group":
 		r = c.groups.rows[s.ticket.num("group_id")]
+	default:
+		return false, unknownColumn(name)
+	}
+	if r == nil {
+		return false, nil
 	}
 	value, known := r[column]
-	if !known && r != nil || r == nil {
-		return false, refused(fmt.Sprintf("PG::UndefinedColumn: column %s does not exist", name))
+	if !known {
+		return false, unknownColumn(name)
 	}
-	return c.compare(operator, value, rule)
+	return compareValue(c, operator, value, rule)
+}
+
+func unknownColumn(name string) error {
+	return refused(fmt.Sprintf("PG::UndefinedColumn: column %s does not exist", name))
 }
 
 func member(v string, list any) bool { return slices.Contains(texts(list), v) }
 
-func (c *call) matchesTags(operator string, rule row, ticket int) bool {
+func matchesTags(c *call, operator string, rule row, ticket int) bool {
 	hits := 0
 	wanted := strings.Split(strings.Join(texts(rule["value"]), ","), ",")
 	for _, t := range wanted {
@@ -117,8 +126,8 @@ func (c *call) matchesTags(operator string, rule row, ticket int) bool {
 	return hits == 0 // contains one not
 }
 
-// compare holds the operators of 6.1. A comparison with null is false, except for "is not".
-func (c *call) compare(operator string, value any, rule row) (bool, error) {
+// compareValue holds the operators of 6.1. A comparison with null is false, except for "is not".
+func compareValue(c *call, operator string, value any, rule row) (bool, error) {
 	text := strings.ToLower(asText(value))
 	wanted := texts(rule["value"])
 	if b, ok := rule["value"].(bool); ok {
@@ -155,25 +164,25 @@ func (c *call) compare(operator string, value any, rule row) (bool, error) {
 	case "has changed":
 		return false, nil
 	}
-	return c.compareTime(operator, value, rule)
+	return compareTime(c, operator, value, rule)
 }
 
-func (c *call) compareTime(operator string, value any, rule row) (bool, error) {
+func compareTime(c *call, operator string, value any, rule row) (bool, error) {
 	var bound time.Time
-	span, err := relativeSpan(rule)
+	var err error
 	switch operator {
 	case "before (absolute)", "after (absolute)":
 		if bound, err = time.Parse(time.RFC3339, asText(rule["value"])); err != nil {
 			return false, refused("invalid date")
 		}
 	case "before (relative)", "within last (relative)":
-		bound = span(c.now, -1)
+		bound = relative(rule, c.now, -1)
 	case "after (relative)", "within next (relative)":
-		bound = span(c.now, 1)
+		bound = relative(rule, c.now, 1)
 	case "from (relative)":
-		bound = span(c.now, -1)
+		bound = relative(rule, c.now, -1)
 	case "till (relative)":
-		bound = span(c.now, 1)
+		bound = relative(rule, c.now, 1)
 	default:
 		return false, broken("Invalid operator '" + operator + "'")
 	}
@@ -193,33 +202,31 @@ func (c *call) compareTime(operator string, value any, rule row) (bool, error) {
 	return t.After(bound), nil
 }
 
-// relativeSpan reads value and range, for instance 6 and month.
-func relativeSpan(rule row) (func(from time.Time, sign int) time.Time, error) {
-	n := rule.num("value")
-	return func(from time.Time, sign int) time.Time {
-		k := sign * n
-		switch rule.str("range") {
-		case "minute":
-			return from.Add(time.Duration(k) * time.Minute)
-		case "hour":
-			return from.Add(time.Duration(k) * time.Hour)
-		case "week":
-			return from.AddDate(0, 0, 7*k)
-		case "month":
-			return from.AddDate(0, k, 0)
-		case "year":
-			return from.AddDate(k, 0, 0)
-		}
-		return from.AddDate(0, 0, k)
-	}, nil
+// relative moves from by value and range of the rule, for instance 6 and month.
+func relative(rule row, from time.Time, sign int) time.Time {
+	k := sign * rule.num("value")
+	switch rule.str("range") {
+	case "minute":
+		return from.Add(time.Duration(k) * time.Minute)
+	case "hour":
+		return from.Add(time.Duration(k) * time.Hour)
+	case "week":
+		return from.AddDate(0, 0, 7*k)
+	case "month":
+		return from.AddDate(0, k, 0)
+	case "year":
+		return from.AddDate(k, 0, 0)
+	}
+	return from.AddDate(0, 0, k)
 }
 
 // searchTickets finds tickets by condition or by words, among those the caller may read
 // (contract 2.3). There is no search engine, so what is written is found at once.
-func (c *call) searchTickets() (any, error) {
+func searchTickets(c *call) (any, error) {
 	var found []row
+	byArticle := strings.Contains(fmt.Sprint(c.params["condition"]), "article.")
 	for _, t := range c.tickets.all(func(t row) bool { return c.ticketAccess(t, "read") }) {
-		ok, err := c.isHit(t)
+		ok, err := isHit(c, t, byArticle)
 		if err != nil {
 			return nil, err
 		}
@@ -227,16 +234,16 @@ func (c *call) searchTickets() (any, error) {
 			found = append(found, t)
 		}
 	}
-	if err := c.checkCondition(); err != nil {
+	if err := checkCondition(c); err != nil {
 		return nil, err
 	}
-	c.sortRows(found)
+	sortRows(c, found)
 	from, to := c.page(len(found), 50, 200)
 	found = found[from:to]
 	if c.wants("expand") {
 		out := []row{}
 		for _, t := range found {
-			out = append(out, c.expandTicket(t))
+			out = append(out, expandTicket(c, t))
 		}
 		return out, nil
 	}
@@ -250,36 +257,40 @@ func (c *call) searchTickets() (any, error) {
 }
 
 // checkCondition finds a broken condition even where there is no ticket to try it on.
-func (c *call) checkCondition() error {
+func checkCondition(c *call) error {
 	condition, ok := c.params["condition"].(map[string]any)
 	if !ok {
 		return nil
 	}
-	_, err := c.matches(condition, subject{ticket: c.tickets.rows[1], article: c.articles.rows[1]})
+	made := row{"id": 0, "created_at": nil, "updated_at": nil, "created_by_id": nil, "updated_by_id": nil}
+	t := ticketDefaults().with(made)
+	for _, a := range c.ticketAttributes() {
+		t[a.str("name")] = nil
+	}
+	_, err := matches(c, condition, subject{ticket: t, article: articleDefaults().with(made)})
 	return err
 }
 
-func (c *call) isHit(t row) (bool, error) {
+func isHit(c *call, t row, byArticle bool) (bool, error) {
 	if words, ok := c.params["query"].(string); ok && words != "" {
-		return c.mentionsWords(t, strings.ToLower(strings.Trim(words, "* "))), nil
+		return mentionsWords(c, t, strings.ToLower(strings.Trim(words, "* "))), nil
 	}
 	condition, ok := c.params["condition"].(map[string]any)
 	if !ok {
 		return true, nil
 	}
-	articles := c.ticketArticles(t.id())
-	if !strings.Contains(fmt.Sprint(condition), "article.") || len(articles) == 0 {
-		return c.matches(condition, subject{ticket: t})
+	if !byArticle {
+		return matches(c, condition, subject{ticket: t})
 	}
-	for _, a := range articles {
-		if ok, err := c.matches(condition, subject{ticket: t, article: a}); ok || err != nil {
+	for _, a := range c.ticketArticles(t.id()) {
+		if ok, err := matches(c, condition, subject{ticket: t, article: a}); ok || err != nil {
 			return ok, err
 		}
 	}
 	return false, nil
 }
 
-func (c *call) mentionsWords(t row, words string) bool {
+func mentionsWords(c *call, t row, words string) bool {
 	has := func(s string) bool { return strings.Contains(strings.ToLower(s), words) }
 	if has(t.str("title")) || has(t.str("number")) {
 		return true
@@ -290,7 +301,7 @@ func (c *call) mentionsWords(t row, words string) bool {
 }
 
 // sortRows orders by sort_by and order_by; newest change first unless told otherwise.
-func (c *call) sortRows(rows []row) {
+func sortRows(c *call, rows []row) {
 	column, down := c.params.str("sort_by"), strings.EqualFold(c.params.str("order_by"), "desc")
 	if column == "" {
 		column, down = "updated_at", true

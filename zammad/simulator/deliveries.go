@@ -66,7 +66,7 @@ func (s *Simulator) count(d *delivery) {
 		return
 	}
 	open, closed := 0, 0
-	for _, t := range s.tickets.all(func(t row) bool { return t.num("customer_id") == d.customer }) {
+	for _, t := range s.tickets.where("customer_id", d.customer) {
 		switch s.stateType(t.num("state_id")) {
 		case "closed":
 			closed++
@@ -80,7 +80,7 @@ func (s *Simulator) count(d *delivery) {
 		return
 	}
 	p["tickets_open"], p["tickets_closed"] = open, closed
-	s.users.rows[d.customer] = u.with(row{"preferences": p, "updated_by_id": d.by, "updated_at": stamp(s.clock.Now())})
+	s.users.set(d.customer, u.with(row{"preferences": p, "updated_by_id": d.by, "updated_at": stamp(s.clock.Now())}))
 }
 
 func (s *Simulator) poke() {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // grants tells whether a list of permissions gives want: a parent gives its children, and
@@ -85,6 +86,7 @@ func (c *call) authenticate() error {
 		return err
 	}
 	c.lastActor = c.user.id()
+	c.seesErrors = c.userMay(c.user, "admin")
 	if on, _ := c.setting("maintenance_mode").(bool); on && !c.userMay(c.user, "admin.maintenance") {
 		return forbidden("Maintenance mode enabled!")
 	}
@@ -103,8 +105,8 @@ func (c *call) byPassword() error {
 	}
 	if ok && user.str("password") != password {
 		// saved in the name of whoever used the server thread before
-		c.users.rows[user.id()] = user.with(row{"login_failed": user.num("login_failed") + 1,
-			"updated_by_id": c.lastActor, "updated_at": c.stamp()})
+		c.users.set(user.id(), user.with(row{"login_failed": user.num("login_failed") + 1,
+			"updated_by_id": c.lastActor, "updated_at": c.stamp()}))
 	}
 	if !ok || password == "" || user.str("password") != password || !user.flag("active") {
 		return unauthorized("Invalid BasicAuth credentials")
@@ -134,7 +136,7 @@ func (c *call) byToken(header string) error {
 		return unauthorized("Login failed. Have you double-checked your credentials and completed the email verification step?")
 	}
 	c.user, c.token, c.perms = user, token, texts(token.object("preferences")["permission"])
-	c.tokens.rows[token.id()] = token.with(row{"last_used_at": c.stamp()})
+	c.tokens.set(token.id(), token.with(row{"last_used_at": c.stamp()}))
 	return nil
 }
 
@@ -211,3 +213,18 @@ func (c *call) ticketFor(id int, right string) (row, error) {
 // isAgent decides the rules for authors. It asks the user and ignores the token's list, as
 // Zammad does (contract 1).
 func (c *call) isAgent() bool { return c.userMay(c.user, "ticket.agent") }
+
+// followUp is the group's rule for closed tickets; agents are exempt (contract 3.2).
+func followUp(c *call, t row) error {
+	if c.isAgent() || !slices.Contains([]string{"closed", "merged"}, c.stateType(t.num("state_id"))) {
+		return nil
+	}
+	group := c.groups.rows[t.num("group_id")]
+	rule := group.str("follow_up_possible")
+	late := rule == "new_ticket_after_certain_time" && t["last_close_at"] != nil &&
+		c.now.Sub(t.time("last_close_at")) > time.Duration(group.num("reopen_time_in_days"))*24*time.Hour
+	if rule == "new_ticket" || late {
+		return invalid("Cannot follow-up on a closed ticket. Please create a new ticket.")
+	}
+	return nil
+}

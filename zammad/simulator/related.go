@@ -51,7 +51,7 @@ func readFiles(v any) ([]file, error) {
 }
 
 // inlinePictures replaces data-URL pictures by content ids; they become attachments.
-func (c *call) inlinePictures(ticket int, body string) (string, []file) {
+func inlinePictures(c *call, ticket int, body string) (string, []file) {
 	var files []file
 	var b strings.Builder
 	at := 0
@@ -71,7 +71,7 @@ func (c *call) inlinePictures(ticket int, body string) (string, []file) {
 }
 
 // storeFiles writes the attachments of an article; equal contents share one store_file_id.
-func (c *call) storeFiles(article int, files []file) error {
+func storeFiles(c *call, article int, files []file) error {
 	for _, f := range files {
 		if strings.TrimSpace(f.name) == "" {
 			return invalid("Filename can't be blank")
@@ -108,14 +108,14 @@ func describePicture(f file) {
 }
 
 func (db *database) articleFiles(article int) []row {
-	return db.files.all(func(f row) bool { return f.num("article_id") == article })
+	return db.files.where("article_id", article)
 }
 
 var inlineTypes = []string{"image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp", "image/tiff", "application/pdf"}
 
-// download sends an attachment (contract 2.5). Previews are not made: view=preview and
+// downloadFile sends an attachment (contract 2.5). Previews are not made: view=preview and
 // view=inline give the file as it is.
-func (c *call) download() (any, error) {
+func downloadFile(c *call) (any, error) {
 	t, ok := c.tickets.rows[c.pathID("ticket")]
 	if !ok {
 		return nil, broken("unable to find policy of nil")
@@ -170,17 +170,17 @@ func contentDisposition(kind, name string) string {
 	return fmt.Sprintf(`%s; filename="%s"; filename*=UTF-8''%s`, kind, ascii, url.PathEscape(name))
 }
 
-// mention subscribes the agents whom links in the body name (contract 2.4). An author who is
+// mentionAgents subscribes the agents whom links in the body name (contract 2.4). An author who is
 // no agent breaks on them.
-func (c *call) mention(ticket row, body string) error {
+func mentionAgents(c *call, ticket row, body string) error {
 	for _, s := range sanitizer.Mentions(body) {
 		if !c.isAgent() {
 			return broken("User has no agent access to this ticket")
 		}
 		id, _ := strconv.Atoi(s)
 		u, ok := c.users.rows[id]
-		known := c.mentions.all(func(m row) bool { return m.num("user_id") == id && m.num("mentionable_id") == ticket.id() })
-		if !ok || len(known) > 0 || !c.groupAccess(u, ticket.num("group_id"), "read") {
+		known := slices.ContainsFunc(c.mentions.where("mentionable_id", ticket.id()), func(m row) bool { return m.num("user_id") == id })
+		if !ok || known || !c.groupAccess(u, ticket.num("group_id"), "read") {
 			continue
 		}
 		c.mentions.insert(&c.tx, row{"mentionable_type": "Ticket", "mentionable_id": ticket.id(), "user_id": id,
@@ -189,12 +189,12 @@ func (c *call) mention(ticket row, body string) error {
 	return nil
 }
 
-func (c *call) listMentions() (any, error) {
+func listMentions(c *call) (any, error) {
 	t, err := c.ticketFor(c.params.num("mentionable_id"), "read")
 	if err != nil {
 		return nil, err
 	}
-	return row{"mentions": nonNil(c.mentions.all(func(m row) bool { return m.num("mentionable_id") == t.id() }))}, nil
+	return row{"mentions": nonNil(c.mentions.where("mentionable_id", t.id()))}, nil
 }
 
 func nonNil(rows []row) []row {
@@ -208,7 +208,7 @@ func nonNil(rows []row) []row {
 // its parent.
 func (db *database) ticketLinks(ticket int) []row {
 	out := []row{}
-	for _, l := range db.links.all(nil) {
+	for _, l := range append(db.links.where("source_id", ticket), db.links.where("target_id", ticket)...) {
 		kind, other := l.str("type"), 0
 		switch ticket {
 		case l.num("target_id"):
@@ -233,7 +233,7 @@ func (db *database) mergedInto(ticket int) int {
 	return 0
 }
 
-func (c *call) listLinks() (any, error) {
+func listLinks(c *call) (any, error) {
 	t, err := c.ticketFor(c.params.num("link_object_value"), "read")
 	if err != nil {
 		return nil, err
@@ -247,7 +247,7 @@ func (c *call) listLinks() (any, error) {
 }
 
 // addLink makes a link; the source may be named by number, as Zammad's screen does.
-func (c *call) addLink() (any, error) {
+func addLink(c *call) (any, error) {
 	target, err := c.ticketFor(c.params.num("link_object_target_value"), "change")
 	if err != nil {
 		return nil, err
@@ -266,7 +266,7 @@ func (c *call) addLink() (any, error) {
 	return answer{status: 201, body: l}, nil
 }
 
-func (c *call) listTags() (any, error) {
+func listTags(c *call) (any, error) {
 	t, err := c.ticketFor(c.params.num("o_id"), "read")
 	if err != nil {
 		return nil, err
@@ -274,7 +274,7 @@ func (c *call) listTags() (any, error) {
 	return row{"tags": append([]string{}, c.tags[t.id()]...)}, nil
 }
 
-func (c *call) addTag() (any, error) {
+func addTag(c *call) (any, error) {
 	t, err := c.ticketFor(c.params.num("o_id"), "change")
 	if err != nil {
 		return nil, err
@@ -283,7 +283,7 @@ func (c *call) addTag() (any, error) {
 	return answer{status: 201, body: true}, nil
 }
 
-func (c *call) removeTag() (any, error) {
+func removeTag(c *call) (any, error) {
 	t, err := c.ticketFor(c.params.num("o_id"), "change")
 	if err != nil {
 		return nil, err
@@ -295,15 +295,15 @@ func (c *call) removeTag() (any, error) {
 // tag adds a tag; tags raise no trigger event.
 func (c *call) tag(ticket int, item string) {
 	if item != "" && !slices.Contains(c.tags[ticket], item) {
-		c.setTags(ticket, append(slices.Clone(c.tags[ticket]), item))
+		setTags(c, ticket, append(slices.Clone(c.tags[ticket]), item))
 	}
 }
 
 func (c *call) untag(ticket int, item string) {
-	c.setTags(ticket, slices.DeleteFunc(slices.Clone(c.tags[ticket]), func(s string) bool { return s == item }))
+	setTags(c, ticket, slices.DeleteFunc(slices.Clone(c.tags[ticket]), func(s string) bool { return s == item }))
 }
 
-func (c *call) setTags(ticket int, tags []string) {
+func setTags(c *call, ticket int, tags []string) {
 	old := c.tags[ticket]
 	c.undo = append(c.undo, func() { c.tags[ticket] = old })
 	c.tags[ticket] = tags
@@ -316,7 +316,7 @@ func (c *call) noteHistory(ticket int, object string, id int, entry row) {
 
 // ticketHistory shows creation, changes of state and merges. Zammad's own history holds more,
 // such as who was notified.
-func (c *call) ticketHistory() (any, error) {
+func ticketHistory(c *call) (any, error) {
 	t, err := c.ticketFor(c.pathID("id"), "read")
 	if err != nil {
 		return nil, err
@@ -324,19 +324,15 @@ func (c *call) ticketHistory() (any, error) {
 	if !c.may("ticket.agent") {
 		return nil, forbidden("Not authorized")
 	}
-	out := []row{}
-	for _, h := range c.history.all(func(h row) bool { return h.num("ticket_id") == t.id() }) {
-		out = append(out, h)
-	}
-	return row{"history": out, "assets": row{}}, nil
+	return row{"history": nonNil(c.history.where("ticket_id", t.id())), "assets": row{}}, nil
 }
 
-func (c *call) listPrivacyTasks() (any, error) { return nonNil(c.privacyTasks.all(nil)), nil }
+func listPrivacyTasks(c *call) (any, error) { return nonNil(c.privacyTasks.all(nil)), nil }
 
-func (c *call) getPrivacyTask() (any, error) { return c.privacyTasks.find(c.pathID("id")) }
+func getPrivacyTask(c *call) (any, error) { return c.privacyTasks.find(c.pathID("id")) }
 
 // createPrivacyTask queues the erasure of a user with all tickets (contract 00.8).
-func (c *call) createPrivacyTask() (any, error) {
+func createPrivacyTask(c *call) (any, error) {
 	id := c.params.num("deletable_id")
 	u, err := c.users.find(id)
 	if err != nil {
@@ -378,7 +374,7 @@ func pseudonym(s string) string {
 
 // erase removes a user and the tickets of which it is the customer.
 func (db *database) erase(x *tx, user int) {
-	for _, t := range db.tickets.all(func(t row) bool { return t.num("customer_id") == user }) {
+	for _, t := range db.tickets.where("customer_id", user) {
 		db.dropTicket(x, t.id())
 	}
 	db.users.remove(x, user)

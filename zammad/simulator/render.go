@@ -5,22 +5,21 @@ import (
 	"fmt"
 	"maps"
 	"regexp"
-	"strings"
 	"time"
 )
 
 // showTicket renders the answer to creating, changing and reading a ticket by the response
 // switches (contract 2.3).
-func (c *call) showTicket(t row) row {
+func showTicket(c *call, t row) row {
 	switch {
 	case c.wants("all"):
-		return c.wholeTicket(t)
+		return wholeTicket(c, t)
 	case c.wants("full"):
 		a := newAssets(c)
 		a.ticket(t.id())
 		return row{"id": t.id(), "assets": a.out}
 	case c.wants("expand"):
-		return c.expandTicket(t)
+		return expandTicket(c, t)
 	}
 	return t.with(row{"article_ids": c.articleIDs(t.id()), "ticket_time_accounting_ids": []any{}})
 }
@@ -33,7 +32,7 @@ func (db *database) articleIDs(ticket int) []any {
 	return ids
 }
 
-func (c *call) expandTicket(t row) row {
+func expandTicket(c *call, t row) row {
 	out := t.with(row{"article_ids": c.articleIDs(t.id()), "ticket_time_accounting_ids": []any{}, "ticket_time_accounting": []any{},
 		"group": c.groups.rows[t.num("group_id")]["name"], "state": c.states.rows[t.num("state_id")]["name"],
 		"priority": c.priorities.rows[t.num("priority_id")]["name"], "owner": c.login(t.num("owner_id")),
@@ -58,11 +57,11 @@ func (db *database) nameCreation(t row) {
 
 // wholeTicket is the answer to all=true. Its assets hold the group, and with it the follow-up
 // rule that an agent cannot read elsewhere (contract 00.4).
-func (c *call) wholeTicket(t row) row {
+func wholeTicket(c *call, t row) row {
 	a := newAssets(c)
 	a.ticket(t.id())
 	for _, article := range c.ticketArticles(t.id()) {
-		if !article.flag("internal") || c.seesInternal(t) {
+		if !article.flag("internal") || seesInternal(c, t) {
 			a.put("TicketArticle", article.id(), c.renderArticle(article))
 		}
 	}
@@ -74,13 +73,13 @@ func (c *call) wholeTicket(t row) row {
 	}
 	ids := []any{}
 	for _, article := range c.ticketArticles(t.id()) {
-		if !article.flag("internal") || c.seesInternal(t) {
+		if !article.flag("internal") || seesInternal(c, t) {
 			ids = append(ids, article.id())
 		}
 	}
 	return row{"ticket_id": t.id(), "ticket_article_ids": ids, "assets": a.out, "links": c.ticketLinks(t.id()),
 		"tags":     append([]string{}, c.tags[t.id()]...),
-		"mentions": nonNil(c.mentions.all(func(m row) bool { return m.num("mentionable_id") == t.id() })), "form_meta": row{}}
+		"mentions": nonNil(c.mentions.where("mentionable_id", t.id())), "form_meta": row{}}
 }
 
 var contentID = regexp.MustCompile(`(?i)src="cid:([^"]+)"`)
@@ -157,7 +156,7 @@ func (a *assets) ticket(id int) {
 
 func (a *assets) group(id int) {
 	if g, ok := a.c.groups.rows[id]; ok {
-		a.put("Group", id, a.c.renderGroup(g))
+		a.put("Group", id, renderGroup(a.c, g))
 	}
 }
 
@@ -270,7 +269,7 @@ func (db *database) organizationObject(id int) row {
 
 // previewWebhook shows the payload for the newest ticket; its times read differently from
 // those of real deliveries, as recorded.
-func (c *call) previewWebhook() (any, error) {
+func previewWebhook(c *call) (any, error) {
 	all := c.tickets.all(nil)
 	if len(all) == 0 {
 		return nil, notFound("Couldn't find Ticket")
@@ -286,7 +285,7 @@ func (c *call) previewWebhook() (any, error) {
 func asPreview(v any) any {
 	switch v := v.(type) {
 	case stamp:
-		return strings.Replace(time.Time(v).UTC().Format(time.DateTime), "T", " ", 1) + " UTC"
+		return time.Time(v).UTC().Format(time.DateTime) + " UTC"
 	case row:
 		return asPreview(map[string]any(v))
 	case map[string]any:

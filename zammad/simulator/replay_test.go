@@ -78,6 +78,8 @@ type replayer struct {
 	receiver  *receiver
 	tokens    map[string]string // by the name in angle brackets
 	got       []received        // deliveries not yet matched
+	fresh     int               // how many the last request caused
+	silences  int               // steps after which the recording notes that none came
 	equal     map[bool]int      // by "is it a delivery"
 	total     map[bool]int
 	attempted map[string]bool
@@ -108,6 +110,10 @@ func TestRecordingsReplay(t *testing.T) {
 		if !p.attempted[key] {
 			t.Errorf("step %s is listed as not equal but does not exist", key)
 		}
+	}
+	t.Logf("%d noted silences kept", p.silences)
+	if p.silences == 0 {
+		t.Error("no noted silence was found in the recordings")
 	}
 	for isDelivery, what := range map[bool]string{false: "request steps", true: "deliveries"} {
 		share := float64(p.equal[isDelivery]) / float64(p.total[isDelivery])
@@ -142,6 +148,11 @@ func (p *replayer) file(nr string, rec recording) {
 			}
 		case s.Delivery != nil:
 			p.check(key, true, p.delivery(nr, s.Delivery))
+		case strings.Contains(s.Note, "no delivery within"):
+			p.silences++
+			if p.fresh > 0 {
+				p.t.Errorf("step %s: %d deliveries, but the recording notes %q", key, p.fresh, s.Note)
+			}
 		}
 	}
 }
@@ -150,7 +161,9 @@ func (p *replayer) file(nr string, rec recording) {
 func (p *replayer) settle() {
 	p.t.Helper()
 	p.receiver.drain(p.t, p.clock, p.sim)
-	p.got = append(p.got, p.receiver.take()...)
+	got := p.receiver.take()
+	p.fresh = len(got)
+	p.got = append(p.got, got...)
 }
 
 func (p *replayer) check(key string, isDelivery bool, diff string) {

@@ -59,13 +59,13 @@ func newDatabase(cfg Config, now time.Time) *database {
 		panic("zammad simulator: broken embedded seed: " + err.Error()) // part of the program, held by tests
 	}
 	db := &database{
-		users: newTable("User", 4), roles: newTable("Role", 4), groups: newTable("Group", 2),
-		tokens: newTable("Token", 1), tickets: newTable("Ticket", 2), articles: newTable("Ticket::Article", 2),
-		files: newTable("Store", 1), links: newTable("Link", 1), mentions: newTable("Mention", 1),
-		history: newTable("History", 1), privacyTasks: newTable("DataPrivacyTask", 1),
+		users: newTable("User", 4, "login", "email"), roles: newTable("Role", 4), groups: newTable("Group", 2),
+		tokens: newTable("Token", 1, "token"), tickets: newTable("Ticket", 2, "number", "customer_id"), articles: newTable("Ticket::Article", 2, "ticket_id"),
+		files: newTable("Store", 1, "article_id"), links: newTable("Link", 1, "source_id", "target_id"), mentions: newTable("Mention", 1, "mentionable_id"),
+		history: newTable("History", 1, "ticket_id"), privacyTasks: newTable("DataPrivacyTask", 1),
 		webhooks: newTable("Webhook", 1), triggers: newTable("Trigger", 4), jobs: newTable("Job", 1),
 		overviews: newTable("Overview", 11), attributes: newTable("ObjectManager::Attribute", 54),
-		settings: newTable("Setting", 200), states: newTable("Ticket::State", 8),
+		settings: newTable("Setting", 200, "name"), states: newTable("Ticket::State", 8),
 		priorities: newTable("Ticket::Priority", 4), organizations: newTable("Organization", 2),
 		permissions: seed.Permissions, tags: map[int][]string{}, ticketsMade: 1,
 		blobs: map[int][]byte{}, blobIDs: map[string]int{},
@@ -75,7 +75,7 @@ func newDatabase(cfg Config, now time.Time) *database {
 	made := row{"created_by_id": 1, "updated_by_id": 1, "created_at": stamp(now), "updated_at": stamp(now)}
 	fill := func(t *table, rows []row) {
 		for _, r := range rows {
-			t.rows[r.id()] = r.with(made)
+			t.set(r.id(), r.with(made))
 		}
 	}
 	fill(db.roles, seed.Roles)
@@ -88,10 +88,10 @@ func newDatabase(cfg Config, now time.Time) *database {
 		db.permissions[i] = p.with(row{"created_at": stamp(now), "updated_at": stamp(now)})
 	}
 	if cfg.FQDN != "" {
-		db.configure("fqdn", cfg.FQDN)
+		configure(db, "fqdn", cfg.FQDN)
 	}
 	if cfg.HTTPType != "" {
-		db.configure("http_type", cfg.HTTPType)
+		configure(db, "http_type", cfg.HTTPType)
 	}
 	fill(db.groups, []row{{"id": 1, "signature_id": 1, "email_address_id": nil, "name": "Users",
 		"assignment_timeout": nil, "follow_up_possible": "yes", "reopen_time_in_days": nil,
@@ -99,14 +99,14 @@ func newDatabase(cfg Config, now time.Time) *database {
 		"note": "Standard Group/Pool for Tickets."}})
 	fill(db.organizations, []row{{"id": 1, "name": "Zammad Foundation", "shared": true, "domain": "",
 		"domain_assignment": false, "active": true, "note": ""}})
-	db.seedUsers(cfg, made)
-	db.seedWelcome(seed.Welcome, made)
+	seedUsers(db, cfg, made)
+	seedWelcome(db, seed.Welcome, made)
 	return db
 }
 
-func (db *database) configure(name string, value any) {
+func configure(db *database, name string, value any) {
 	if r, ok := db.settings.by("name", name); ok {
-		db.settings.rows[r.id()] = r.with(row{"state_current": map[string]any{"value": value}})
+		db.settings.set(r.id(), r.with(row{"state_current": map[string]any{"value": value}}))
 	}
 }
 
@@ -119,17 +119,17 @@ func (db *database) setting(name string) any {
 	return r.object("state_current")["value"]
 }
 
-func (db *database) seedUsers(cfg Config, made row) {
+func seedUsers(db *database, cfg Config, made row) {
 	blank := row{"address": "", "department": ""}
-	db.users.rows[1] = userDefaults().with(made).with(blank).with(row{"id": 1, "login": "-", "firstname": "-",
-		"lastname": "", "active": false})
-	db.users.rows[2] = userDefaults().with(made).with(blank).with(row{"id": 2, "login": "nicole.braun@zammad.org",
+	db.users.set(1, userDefaults().with(made).with(blank).with(row{"id": 1, "login": "-", "firstname": "-",
+		"lastname": "", "active": false}))
+	db.users.set(2, userDefaults().with(made).with(blank).with(row{"id": 2, "login": "nicole.braun@zammad.org",
 		"firstname": "Nicole", "lastname": "Braun", "email": "nicole.braun@zammad.org",
-		"organization_id": 1, "role_ids": []any{3}, "updated_by_id": 2})
-	db.users.rows[3] = userDefaults().with(made).with(row{"id": 3, "login": cfg.AdminLogin, "email": cfg.AdminLogin,
+		"organization_id": 1, "role_ids": []any{3}, "updated_by_id": 2}))
+	db.users.set(3, userDefaults().with(made).with(row{"id": 3, "login": cfg.AdminLogin, "email": cfg.AdminLogin,
 		"firstname": "Ada", "lastname": "Admin", "role_ids": []any{1, 2}, "password": cfg.AdminPassword,
 		"group_ids": map[string]any{"1": []any{"full"}}, "preferences": maps.Clone(db.agentPreferences),
-		"last_login": made["created_at"]})
+		"last_login": made["created_at"]}))
 	if cfg.AdminToken != "" {
 		db.tokens.insert(&tx{}, row{"user_id": 3, "name": "admin", "action": "api", "token": cfg.AdminToken,
 			"preferences":  map[string]any{"permission": []any{"admin", "ticket.agent"}},
@@ -137,15 +137,15 @@ func (db *database) seedUsers(cfg Config, made row) {
 	}
 }
 
-func (db *database) seedWelcome(body string, made row) {
+func seedWelcome(db *database, body string, made row) {
 	at := made["created_at"]
 	byNicole := row{"created_by_id": 2, "updated_by_id": 2, "created_at": at, "updated_at": at}
-	db.tickets.rows[1] = ticketDefaults().with(byNicole).with(row{"id": 1, "number": "37001", "group_id": 1,
+	db.tickets.set(1, ticketDefaults().with(byNicole).with(row{"id": 1, "number": "37001", "group_id": 1,
 		"title": "Welcome to Zammad!", "customer_id": 2, "organization_id": 1, "article_count": 1,
 		"create_article_type_id": 5, "create_article_sender_id": 2,
-		"last_contact_at": at, "last_contact_customer_at": at})
-	db.articles.rows[1] = articleDefaults().with(byNicole).with(row{"id": 1, "ticket_id": 1, "type_id": 5,
-		"sender_id": 2, "from": "Nicole Braun <nicole.braun@zammad.org>", "body": body, "content_type": "text/plain"})
+		"last_contact_at": at, "last_contact_customer_at": at}))
+	db.articles.set(1, articleDefaults().with(byNicole).with(row{"id": 1, "ticket_id": 1, "type_id": 5,
+		"sender_id": 2, "from": "Nicole Braun <nicole.braun@zammad.org>", "body": body, "content_type": "text/plain"}))
 }
 
 func userDefaults() row {

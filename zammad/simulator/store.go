@@ -79,13 +79,42 @@ func (r row) with(changes row) row {
 // table holds the rows of one kind by id. Ids are handed out like those of a PostgreSQL
 // sequence: a refused insert uses one up for good (recordings/README, "ids jump").
 type table struct {
-	name string // as Zammad names the class in "Couldn't find …"
-	rows map[int]row
-	next int
+	name  string // as Zammad names the class in "Couldn't find …"
+	rows  map[int]row
+	next  int
+	index map[string]map[any]map[int]bool // ids by column and value, for the indexed columns
 }
 
-func newTable(name string, next int) *table {
-	return &table{name: name, rows: map[int]row{}, next: next}
+func newTable(name string, next int, indexed ...string) *table {
+	t := &table{name: name, rows: map[int]row{}, next: next, index: map[string]map[any]map[int]bool{}}
+	for _, column := range indexed {
+		t.index[column] = map[any]map[int]bool{}
+	}
+	return t
+}
+
+// set makes r the row with the id; nil removes it.
+func (t *table) set(id int, r row) {
+	old, had := t.rows[id]
+	for column, values := range t.index {
+		if had {
+			delete(values[old[column]], id)
+			if len(values[old[column]]) == 0 {
+				delete(values, old[column])
+			}
+		}
+		if r != nil {
+			if values[r[column]] == nil {
+				values[r[column]] = map[int]bool{}
+			}
+			values[r[column]][id] = true
+		}
+	}
+	if r == nil {
+		delete(t.rows, id)
+		return
+	}
+	t.rows[id] = r
 }
 
 // tx collects how to take back what one request wrote, and the events that triggers see.
@@ -111,25 +140,16 @@ func (t *table) insert(x *tx, r row) row {
 
 // put stores r under its id, new or instead of an older version.
 func (t *table) put(x *tx, r row) {
-	id := r.id()
-	old, had := t.rows[id]
-	x.undo = append(x.undo, func() {
-		if had {
-			t.rows[id] = old
-		} else {
-			delete(t.rows, id)
-		}
-	})
-	t.rows[id] = r
+	id, old := r.id(), t.rows[r.id()]
+	x.undo = append(x.undo, func() { t.set(id, old) })
+	t.set(id, r)
 }
 
 func (t *table) remove(x *tx, id int) {
-	old, had := t.rows[id]
-	if !had {
-		return
+	if old, had := t.rows[id]; had {
+		x.undo = append(x.undo, func() { t.set(id, old) })
+		t.set(id, nil)
 	}
-	x.undo = append(x.undo, func() { t.rows[id] = old })
-	delete(t.rows, id)
 }
 
 // find returns the row with the id or Zammad's 404.
@@ -143,20 +163,36 @@ func (t *table) find(id int) (row, error) {
 // all returns the rows that match (all if match is nil), sorted by id.
 func (t *table) all(match func(row) bool) []row {
 	var out []row
-	for _, id := range slices.Sorted(maps.Keys(t.rows)) {
-		if r := t.rows[id]; match == nil || match(r) {
+	for _, r := range t.rows {
+		if match == nil || match(r) {
 			out = append(out, r)
 		}
 	}
-	return out
+	return sortByID(out)
 }
 
-// by returns the first row whose text column equals value.
+func sortByID(rows []row) []row {
+	slices.SortFunc(rows, func(a, b row) int { return a.id() - b.id() })
+	return rows
+}
+
+// where returns the rows whose column has the value, sorted by id.
+func (t *table) where(column string, value any) []row {
+	ids, indexed := t.index[column]
+	if !indexed {
+		return t.all(func(r row) bool { return r[column] == value })
+	}
+	var out []row
+	for id := range ids[value] {
+		out = append(out, t.rows[id])
+	}
+	return sortByID(out)
+}
+
+// by returns the oldest row whose text column equals value.
 func (t *table) by(column, value string) (row, bool) {
-	for _, r := range t.all(nil) {
-		if s, ok := r[column].(string); ok && s == value {
-			return r, true
-		}
+	if found := t.where(column, value); len(found) > 0 {
+		return found[0], true
 	}
 	return nil, false
 }

@@ -3,7 +3,6 @@ package simulator
 import (
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 	"time"
 )
@@ -23,7 +22,7 @@ var ticketRelations = []struct {
 }
 
 // takeTicket reads the settable columns of a ticket from the parameters into t.
-func (c *call) takeTicket(t row) error {
+func takeTicket(c *call, t row) error {
 	for _, rel := range ticketRelations {
 		rows := rel.table(c.database)
 		if name, ok := c.params[rel.name].(string); ok && name != "" {
@@ -94,18 +93,18 @@ func castAttribute(attribute row, v any) any {
 }
 
 // createTicket makes ticket, customer and first article in one transaction (contract 2.3).
-func (c *call) createTicket() (any, error) {
-	if err := c.resolveCustomer(); err != nil {
+func createTicket(c *call) (any, error) {
+	if err := resolveCustomer(c); err != nil {
 		return nil, err
 	}
 	t := ticketDefaults()
 	for _, a := range c.ticketAttributes() {
 		t[a.str("name")] = a.object("data_option")["default"]
 	}
-	if err := c.takeTicket(t); err != nil {
+	if err := takeTicket(c, t); err != nil {
 		return nil, err
 	}
-	if err := c.mayCreate(t); err != nil {
+	if err := mayCreate(c, t); err != nil {
 		return nil, err
 	}
 	at := c.stamp()
@@ -114,24 +113,24 @@ func (c *call) createTicket() (any, error) {
 	if customer := c.users.rows[t.num("customer_id")]; customer["organization_id"] != nil {
 		t["organization_id"] = customer["organization_id"]
 	}
-	c.setCloseTimes(nil, t)
+	setCloseTimes(c, nil, t)
 	t = c.tickets.insert(&c.tx, t)
 	c.ticketsMade++
 	c.undo = append(c.undo, func() { c.ticketsMade-- }) // the number is rolled back, the id is not
 	c.noteHistory(t.id(), "Ticket", t.id(), row{"type": "created"})
 	c.created(t)
-	if err := c.embeddedArticle(t.id()); err != nil {
+	if err := embeddedArticle(c, t.id()); err != nil {
 		return nil, err
 	}
 	for tag := range strings.SplitSeq(asText(c.params["tags"]), ",") {
 		c.tag(t.id(), tag)
 	}
-	return answer{status: 201, body: c.showTicket(c.tickets.rows[t.id()])}, nil
+	return answer{status: 201, body: showTicket(c, c.tickets.rows[t.id()])}, nil
 }
 
 // resolveCustomer turns "guess:<address>" and a customer object into a customer_id. A caller
 // who is no agent is the customer himself.
-func (c *call) resolveCustomer() error {
+func resolveCustomer(c *call) error {
 	if !c.may("ticket.agent") {
 		delete(c.params, "customer")
 		c.params["customer_id"] = c.user.id()
@@ -145,7 +144,7 @@ func (c *call) resolveCustomer() error {
 				return &failure{status: 422, text: "Invalid email '" + email + "' of customer", short: true}
 			}
 			var err error
-			if u, err = c.newUser(row{"email": email}); err != nil {
+			if u, err = newUser(c, row{"email": email}); err != nil {
 				return err
 			}
 		}
@@ -164,7 +163,7 @@ func (c *call) resolveCustomer() error {
 	}
 	if !known {
 		var err error
-		if u, err = c.newUser(wanted); err != nil {
+		if u, err = newUser(c, wanted); err != nil {
 			return err
 		}
 	}
@@ -172,7 +171,7 @@ func (c *call) resolveCustomer() error {
 	return nil
 }
 
-func (c *call) mayCreate(t row) error {
+func mayCreate(c *call, t row) error {
 	if t["group_id"] == nil {
 		return invalid("The required value 'group_id' is missing.")
 	}
@@ -188,15 +187,15 @@ func (c *call) mayCreate(t row) error {
 			return refused("Missing required value for field '" + k + "'!")
 		}
 	}
-	if name := c.requiredMissing(t, "create_middle"); name != "" {
+	if name := requiredMissing(c, t, "create_middle"); name != "" {
 		return refused("Missing required value for field '" + name + "'!")
 	}
-	return c.checkState(nil, t)
+	return checkState(c, nil, t)
 }
 
 // checkState holds the rules of the workflow: no way back to new, none to merged, pending
 // states need a time (contract 2.3).
-func (c *call) checkState(old, t row) error {
+func checkState(c *call, old, t row) error {
 	if old != nil && old.num("state_id") == t.num("state_id") {
 		return nil
 	}
@@ -210,7 +209,7 @@ func (c *call) checkState(old, t row) error {
 	return nil
 }
 
-func (c *call) setCloseTimes(old, t row) {
+func setCloseTimes(c *call, old, t row) {
 	kind := c.stateType(t.num("state_id"))
 	if !strings.HasPrefix(kind, "pending") {
 		t["pending_time"] = nil
@@ -225,7 +224,7 @@ func (c *call) setCloseTimes(old, t row) {
 }
 
 // saveTicket stores t with the columns that every save touches, and notes what changed.
-func (c *call) saveTicket(t row) row {
+func saveTicket(c *call, t row) row {
 	old := c.tickets.rows[t.id()]
 	if c.stateType(t.num("state_id")) == "open" {
 		t["last_owner_update_at"] = c.stamp()
@@ -238,70 +237,55 @@ func (c *call) saveTicket(t row) row {
 	return t
 }
 
-func (c *call) embeddedArticle(ticket int) error {
+func embeddedArticle(c *call, ticket int) error {
 	v, given := c.params["article"]
 	if !given || v == nil {
 		return nil
 	}
 	fields, _ := v.(map[string]any)
-	_, err := c.newArticle(ticket, row(fields))
+	_, err := newArticle(c, ticket, row(fields))
 	return err
 }
 
 // updateTicket changes columns and may add an article; both are one transaction and one
 // event for the triggers.
-func (c *call) updateTicket() (any, error) {
+func updateTicket(c *call) (any, error) {
 	old, err := c.ticketFor(c.pathID("id"), "change")
 	if err != nil {
 		return nil, err
 	}
-	if err := c.followUp(old); err != nil {
+	if err := followUp(c, old); err != nil {
 		return nil, err
 	}
 	t := maps.Clone(old)
-	if err := c.takeTicket(t); err != nil {
+	if err := takeTicket(c, t); err != nil {
 		return nil, err
 	}
 	if t.str("title") == "" {
 		return nil, refused("Missing required value for field 'title'!")
 	}
-	if err := c.checkState(old, t); err != nil {
+	if err := checkState(c, old, t); err != nil {
 		return nil, err
 	}
-	if name := c.requiredMissing(t, "edit"); name != "" {
+	if name := requiredMissing(c, t, "edit"); name != "" {
 		return nil, refused("Missing required value for field '" + name + "'!")
 	}
-	if err := c.checkOwner(old, t); err != nil {
+	if err := checkOwner(c, old, t); err != nil {
 		return nil, err
 	}
-	c.setCloseTimes(old, t)
+	setCloseTimes(c, old, t)
 	t["updated_by_id"] = c.user.id()
 	if len(changes(old, t)) > 0 || old["updated_by_id"] != t["updated_by_id"] {
-		t = c.saveTicket(t)
+		t = saveTicket(c, t)
 	}
-	if err := c.embeddedArticle(t.id()); err != nil {
+	if err := embeddedArticle(c, t.id()); err != nil {
 		return nil, err
 	}
-	return c.showTicket(c.tickets.rows[t.id()]), nil
-}
-
-// followUp is the group's rule for closed tickets; agents are exempt (contract 3.2).
-func (c *call) followUp(t row) error {
-	if c.isAgent() || !slices.Contains([]string{"closed", "merged"}, c.stateType(t.num("state_id"))) {
-		return nil
-	}
-	group := c.groups.rows[t.num("group_id")]
-	rule := group.str("follow_up_possible")
-	late := rule == "new_ticket_after_certain_time" && t["last_close_at"] != nil &&
-		c.now.Sub(t.time("last_close_at")) > time.Duration(group.num("reopen_time_in_days"))*24*time.Hour
-	if rule == "new_ticket" || late {
-		return invalid("Cannot follow-up on a closed ticket. Please create a new ticket.")
-	}
-	return nil
+	return showTicket(c, c.tickets.rows[t.id()]), nil
 }
 
 // checkOwner wants full access of a new owner; one who lost it by a move is reset.
-func (c *call) checkOwner(old, t row) error {
+func checkOwner(c *call, old, t row) error {
 	owner := t.num("owner_id")
 	if owner == 1 || c.groupAccess(c.users.rows[owner], t.num("group_id"), "full") {
 		return nil
@@ -313,27 +297,27 @@ func (c *call) checkOwner(old, t row) error {
 	return nil
 }
 
-func (c *call) getTicket() (any, error) {
+func getTicket(c *call) (any, error) {
 	t, err := c.ticketFor(c.pathID("id"), "read")
 	if err != nil {
 		return nil, err
 	}
 	if c.wants("all") {
-		return c.wholeTicket(t), nil
+		return wholeTicket(c, t), nil
 	}
 	if !c.wants("expand") && !c.wants("full") {
 		return t, nil
 	}
-	return c.showTicket(t), nil
+	return showTicket(c, t), nil
 }
 
-func (c *call) listTickets() (any, error) {
+func listTickets(c *call) (any, error) {
 	all := c.tickets.all(func(t row) bool { return c.ticketAccess(t, "read") })
 	from, to := c.page(len(all), 100, 100)
 	out := []row{}
 	for _, t := range all[from:to] {
 		if c.wants("expand") {
-			t = c.expandTicket(t)
+			t = expandTicket(c, t)
 		}
 		out = append(out, t)
 	}
@@ -341,7 +325,7 @@ func (c *call) listTickets() (any, error) {
 }
 
 // deleteTicket asks for the permission admin, not for access to the group (contract 00.8).
-func (c *call) deleteTicket() (any, error) {
+func deleteTicket(c *call) (any, error) {
 	t, err := c.tickets.find(c.pathID("id"))
 	if err != nil {
 		return nil, err
@@ -357,12 +341,11 @@ func (db *database) dropTicket(x *tx, id int) {
 	for _, a := range db.ticketArticles(id) {
 		db.dropArticle(x, a.id())
 	}
-	for _, t := range []*table{db.links, db.mentions} {
-		for _, r := range t.all(func(r row) bool {
-			return r.num("source_id") == id || r.num("target_id") == id || r.num("mentionable_id") == id
-		}) {
-			t.remove(x, r.id())
-		}
+	for _, l := range append(db.links.where("source_id", id), db.links.where("target_id", id)...) {
+		db.links.remove(x, l.id())
+	}
+	for _, m := range db.mentions.where("mentionable_id", id) {
+		db.mentions.remove(x, m.id())
 	}
 	tags := db.tags[id]
 	x.undo = append(x.undo, func() { db.tags[id] = tags })
@@ -372,7 +355,7 @@ func (db *database) dropTicket(x *tx, id int) {
 
 // mergeTickets moves the articles of the source to the target and leaves a closed shell with
 // a public note behind (contract 3.6). The target is named by number.
-func (c *call) mergeTickets() (any, error) {
+func mergeTickets(c *call) (any, error) {
 	source, err := c.ticketFor(c.pathID("source"), "change")
 	if err != nil {
 		return nil, err
@@ -394,15 +377,15 @@ func (c *call) mergeTickets() (any, error) {
 	for _, a := range c.ticketArticles(source.id()) {
 		c.articles.put(&c.tx, a.with(row{"ticket_id": target.id(), "updated_at": c.stamp()}))
 	}
-	if _, err := c.newArticle(source.id(), row{"type": "note", "sender": "Agent", "internal": false, "body": "merged",
+	if _, err := newArticle(c, source.id(), row{"type": "note", "sender": "Agent", "internal": false, "body": "merged",
 		"content_type": "text/plain"}); err != nil {
 		return nil, err
 	}
 	c.links.insert(&c.tx, row{"source_id": target.id(), "target_id": source.id(), "type": "parent"})
 	c.noteHistory(source.id(), "Ticket", source.id(), row{"type": "merged_into", "id_from": source.id(), "id_to": target.id()})
 	c.noteHistory(target.id(), "Ticket", target.id(), row{"type": "received_merge", "id_from": source.id(), "id_to": target.id()})
-	c.saveTicket(c.tickets.rows[source.id()].with(row{"state_id": 5, "owner_id": 1, "updated_by_id": c.user.id()}))
-	c.saveTicket(c.recount(c.tickets.rows[target.id()].with(row{"updated_by_id": c.user.id()})))
+	saveTicket(c, c.tickets.rows[source.id()].with(row{"state_id": 5, "owner_id": 1, "updated_by_id": c.user.id()}))
+	saveTicket(c, recount(c, c.tickets.rows[target.id()].with(row{"updated_by_id": c.user.id()})))
 	return row{"result": "success", "success": nil,
 		"target_ticket": c.tickets.rows[target.id()], "source_ticket": c.tickets.rows[source.id()]}, nil
 }

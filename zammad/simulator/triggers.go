@@ -74,7 +74,7 @@ func (c *call) changed(old, t row) {
 
 // fireTriggers runs the triggers over the events of the request, in the order of their names.
 // What they write themselves raises no further event: Zammad stops at the second round.
-func (c *call) fireTriggers() {
+func fireTriggers(c *call) {
 	events := c.events
 	c.events = nil
 	triggers := c.triggers.all(func(t row) bool { return t.flag("active") && t.str("activator") == "action" })
@@ -91,13 +91,13 @@ func (c *call) fireTriggers() {
 			if !selected(t, e) {
 				continue
 			}
-			hit, err := c.matches(t.object("condition"), subject{ticket: ticket, article: e.article, event: e})
+			hit, err := matches(c, t.object("condition"), subject{ticket: ticket, article: e.article, event: e})
 			if err != nil {
 				c.log.Warn("trigger condition cannot be evaluated", "trigger", t.id(), "error", err)
 				continue
 			}
 			if hit {
-				c.perform(t, e)
+				perform(c, t, e)
 			}
 		}
 	}
@@ -137,7 +137,7 @@ func conditionNames(condition map[string]any) []string {
 }
 
 // perform does what a trigger says. Mail is not sent.
-func (c *call) perform(trigger row, e *event) {
+func perform(c *call, trigger row, e *event) {
 	actions := trigger.object("perform")
 	columns := row{}
 	for _, name := range slices.Sorted(maps.Keys(actions)) {
@@ -148,12 +148,12 @@ func (c *call) perform(trigger row, e *event) {
 			c.enqueue(&delivery{id: uuid.NewString(), trigger: trigger.id(), name: trigger.str("name"),
 				webhook: row(fields).num("webhook_id"), ticket: e.ticket, article: e.article.id()})
 		case name == "article.note":
-			c.writeNote(e, row(fields))
+			writeNote(c, e, row(fields))
 		case name == "ticket.action" && asText(fields["value"]) == "delete":
 			c.dropTicket(&c.tx, e.ticket)
 			return
 		case name == "ticket.tags":
-			c.performTags(e.ticket, row(fields))
+			performTags(c, e.ticket, row(fields))
 		case ofTicket && strings.HasSuffix(column, "_id"):
 			columns[column] = row(fields).num("value")
 		case ofTicket:
@@ -165,11 +165,11 @@ func (c *call) perform(trigger row, e *event) {
 	}
 	old := c.tickets.rows[e.ticket]
 	t := old.with(columns).with(row{"updated_by_id": 1})
-	c.setCloseTimes(old, t)
-	c.saveTicket(t)
+	setCloseTimes(c, old, t)
+	saveTicket(c, t)
 }
 
-func (c *call) performTags(ticket int, fields row) {
+func performTags(c *call, ticket int, fields row) {
 	for tag := range strings.SplitSeq(asText(fields["value"]), ",") {
 		if fields.str("operator") == "remove" {
 			c.untag(ticket, strings.TrimSpace(tag))
@@ -180,32 +180,32 @@ func (c *call) performTags(ticket int, fields row) {
 }
 
 // writeNote adds the note of a trigger: sender System, by nobody (user 1).
-func (c *call) writeNote(e *event, fields row) {
+func writeNote(c *call, e *event, fields row) {
 	nobody := *c
 	nobody.user, nobody.token, nobody.events = c.users.rows[1], nil, nil
 	at := c.stamp()
-	body := c.fill(fields.str("body"), e)
+	body := fillPlaceholders(c, fields.str("body"), e)
 	a := articleDefaults().with(row{"ticket_id": e.ticket, "type_id": typeNote, "sender_id": senderSystem,
-		"subject": c.fill(fields.str("subject"), e), "content_type": "text/html", "body": body,
+		"subject": fillPlaceholders(c, fields.str("subject"), e), "content_type": "text/html", "body": body,
 		"internal": castBool(fields["internal"]) == true, "from": "- ",
 		"created_by_id": 1, "updated_by_id": 1, "created_at": at, "updated_at": at})
 	a = c.articles.insert(&c.tx, a)
 	nobody.tx = c.tx
-	nobody.afterArticle(a)
+	afterArticle(&nobody, a)
 	c.undo = nobody.undo
 }
 
 var placeholder = regexp.MustCompile(`#\{\s*([a-z_]+(?:\.[a-z_0-9]+)*)\s*\}`)
 
-// fill replaces #{ticket.customer.firstname} and the like, escaped for HTML.
-func (c *call) fill(text string, e *event) string {
+// fillPlaceholders replaces #{ticket.customer.firstname} and the like, escaped for HTML.
+func fillPlaceholders(c *call, text string, e *event) string {
 	return placeholder.ReplaceAllStringFunc(text, func(match string) string {
 		path := strings.Split(placeholder.FindStringSubmatch(match)[1], ".")
-		return html.EscapeString(c.lookup(path, e))
+		return html.EscapeString(lookUp(c, path, e))
 	})
 }
 
-func (c *call) lookup(path []string, e *event) string {
+func lookUp(c *call, path []string, e *event) string {
 	r := map[string]row{"ticket": c.tickets.rows[e.ticket], "article": e.article}[path[0]]
 	if r == nil {
 		return fmt.Sprintf("#{%s / no such object}", path[0])

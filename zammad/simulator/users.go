@@ -15,7 +15,7 @@ import (
 
 // renderUser shows a user; with expand also the names of roles and groups, with full as an
 // id and assets.
-func (c *call) renderUser(u row) row {
+func renderUser(c *call, u row) row {
 	if c.wants("full") {
 		a := newAssets(c)
 		a.user(u.id())
@@ -44,9 +44,9 @@ func (db *database) login(user int) any {
 	return nil
 }
 
-func (c *call) userMe() (any, error) { return c.renderUser(c.user), nil }
+func userMe(c *call) (any, error) { return renderUser(c, c.user), nil }
 
-func (c *call) getUser() (any, error) {
+func getUser(c *call) (any, error) {
 	u, err := c.users.find(c.pathID("id"))
 	if err != nil {
 		return nil, err
@@ -54,26 +54,26 @@ func (c *call) getUser() (any, error) {
 	if u.id() != c.user.id() && !c.may(userRights...) {
 		return nil, forbidden("Not authorized")
 	}
-	return c.renderUser(u), nil
+	return renderUser(c, u), nil
 }
 
-func (c *call) listUsers() (any, error) {
+func listUsers(c *call) (any, error) {
 	all := c.users.all(func(u row) bool { return u.id() == c.user.id() || c.may(userRights...) })
-	return c.userPage(all, 500, 1000), nil
+	return userPage(c, all, 500, 1000), nil
 }
 
-func (c *call) userPage(all []row, standard, most int) []row {
+func userPage(c *call, all []row, standard, most int) []row {
 	from, to := c.page(len(all), standard, most)
 	out := []row{}
 	for _, u := range all[from:to] {
-		out = append(out, c.renderUser(u))
+		out = append(out, renderUser(c, u))
 	}
 	return out
 }
 
 // searchUsers is the search without a search engine: a substring of name, e-mail and login;
 // field syntax finds nothing, no query at all breaks (contract 2.2).
-func (c *call) searchUsers() (any, error) {
+func searchUsers(c *call) (any, error) {
 	query, ok := c.params["query"].(string)
 	if !ok {
 		return nil, broken("undefined method `delete!' for nil:NilClass")
@@ -85,7 +85,7 @@ func (c *call) searchUsers() (any, error) {
 		})
 	})
 	if !c.wants("full") {
-		return c.userPage(found, 100, 1000), nil
+		return userPage(c, found, 100, 1000), nil
 	}
 	from, to := c.page(len(found), 100, 1000)
 	a := newAssets(c)
@@ -97,12 +97,12 @@ func (c *call) searchUsers() (any, error) {
 	return row{"user_ids": ids, "assets": a.out}, nil
 }
 
-func (c *call) createUser() (any, error) {
-	u, err := c.newUser(c.params)
+func createUser(c *call) (any, error) {
+	u, err := newUser(c, c.params)
 	if err != nil {
 		return nil, err
 	}
-	return answer{status: 201, body: c.renderUser(u)}, nil
+	return answer{status: 201, body: renderUser(c, u)}, nil
 }
 
 var userTexts = []string{"firstname", "lastname", "email", "login", "web", "phone", "fax", "mobile", "department",
@@ -110,10 +110,10 @@ var userTexts = []string{"firstname", "lastname", "email", "login", "web", "phon
 
 // newUser stores a user by the rules of contract 2.2: identity, lower-case login with a
 // suffix where it is taken, roles only from those who manage users.
-func (c *call) newUser(params row) (row, error) {
+func newUser(c *call, params row) (row, error) {
 	at := c.stamp()
 	u := userDefaults().with(row{"created_by_id": c.user.id(), "updated_by_id": c.user.id(), "created_at": at, "updated_at": at})
-	if err := c.takeUser(u, params); err != nil {
+	if err := takeUser(c, u, params); err != nil {
 		return nil, err
 	}
 	nameUser(u)
@@ -121,10 +121,10 @@ func (c *call) newUser(params row) (row, error) {
 	if !given && u.str("email")+u.str("firstname")+u.str("lastname")+u.str("phone") == "" {
 		return nil, invalid("At least one identifier (firstname, lastname, phone or email) for user is required.")
 	}
-	if err := c.freeEmail(u); err != nil {
+	if err := freeEmail(c, u); err != nil {
 		return nil, err
 	}
-	u["login"] = c.freeLogin(u)
+	u["login"] = freeLogin(c, u)
 	if len(u.ints("role_ids")) == 0 {
 		u["role_ids"] = []any{3}
 	}
@@ -135,7 +135,7 @@ func (c *call) newUser(params row) (row, error) {
 }
 
 // takeUser copies what the caller may set into u.
-func (c *call) takeUser(u, params row) error {
+func takeUser(c *call, u, params row) error {
 	for _, k := range userTexts {
 		if v, given := params[k]; given {
 			u[k] = cut(asText(v), 255)
@@ -157,10 +157,10 @@ func (c *call) takeUser(u, params row) error {
 	if !c.may("admin.user") {
 		return nil
 	}
-	return c.takeRights(u, params)
+	return takeRights(c, u, params)
 }
 
-func (c *call) takeRights(u, params row) error {
+func takeRights(c *call, u, params row) error {
 	if v, given := params["role_ids"]; given {
 		ids := []any{}
 		for _, id := range (row{"v": v}).ints("v") {
@@ -230,7 +230,7 @@ func nameUser(u row) {
 	}
 }
 
-func (c *call) freeEmail(u row) error {
+func freeEmail(c *call, u row) error {
 	email := u.str("email")
 	if several, _ := c.setting("user_email_multiple_use").(bool); several || email == "" {
 		return nil
@@ -241,7 +241,7 @@ func (c *call) freeEmail(u row) error {
 	return nil
 }
 
-func (c *call) freeLogin(u row) string {
+func freeLogin(c *call, u row) string {
 	login := u.str("login")
 	if login == "" {
 		login = u.str("email")
@@ -262,7 +262,7 @@ func (c *call) freeLogin(u row) string {
 }
 
 // updateUser lets those who manage users edit everybody, agents only pure customers.
-func (c *call) updateUser() (any, error) {
+func updateUser(c *call) (any, error) {
 	old, err := c.users.find(c.pathID("id"))
 	if err != nil {
 		return nil, err
@@ -272,18 +272,18 @@ func (c *call) updateUser() (any, error) {
 		return nil, forbidden("Not authorized")
 	}
 	u := old.with(row{"updated_by_id": c.user.id(), "updated_at": c.stamp()})
-	if err := c.takeUser(u, c.params); err != nil {
+	if err := takeUser(c, u, c.params); err != nil {
 		return nil, err
 	}
-	if err := c.freeEmail(u); err != nil {
+	if err := freeEmail(c, u); err != nil {
 		return nil, err
 	}
-	u["login"] = c.freeLogin(u)
+	u["login"] = freeLogin(c, u)
 	c.users.put(&c.tx, u)
-	return c.renderUser(u), nil
+	return renderUser(c, u), nil
 }
 
-func (c *call) deleteUser() (any, error) {
+func deleteUser(c *call) (any, error) {
 	u, err := c.users.find(c.pathID("id"))
 	if err != nil {
 		return nil, err
@@ -299,9 +299,9 @@ func (c *call) deleteUser() (any, error) {
 	return row{}, nil
 }
 
-func (c *call) listTokens() (any, error) {
+func listTokens(c *call) (any, error) {
 	tokens := []row{}
-	for _, t := range c.tokens.all(func(t row) bool { return t.num("user_id") == c.user.id() }) {
+	for _, t := range c.tokens.where("user_id", c.user.id()) {
 		t = maps.Clone(t)
 		delete(t, "token")
 		tokens = append(tokens, t)
@@ -318,7 +318,7 @@ func (c *call) listTokens() (any, error) {
 }
 
 // createToken shows the new token once. The names of permissions are not checked.
-func (c *call) createToken() (any, error) {
+func createToken(c *call) (any, error) {
 	var b [48]byte
 	_, _ = rand.Read(b[:]) // crypto/rand never fails
 	value := base64.RawURLEncoding.EncodeToString(b[:])
@@ -339,7 +339,7 @@ func (c *call) createToken() (any, error) {
 	return row{"token": value}, nil
 }
 
-func (c *call) deleteToken() (any, error) {
+func deleteToken(c *call) (any, error) {
 	t, err := c.tokens.find(c.pathID("id"))
 	if err != nil || t.num("user_id") != c.user.id() {
 		return nil, invalid("The API token could not be found.")
@@ -357,6 +357,6 @@ func (s *Simulator) runScheduler(now time.Time) {
 	s.runs = due
 	for _, task := range s.privacyTasks.all(func(t row) bool { return t.str("state") == "in process" }) {
 		s.erase(&tx{}, task.num("deletable_id"))
-		s.privacyTasks.rows[task.id()] = task.with(row{"state": "completed", "updated_at": stamp(now)})
+		s.privacyTasks.set(task.id(), task.with(row{"state": "completed", "updated_at": stamp(now)}))
 	}
 }
