@@ -13,10 +13,33 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"deskbridge/bridge"
+	"deskbridge/storage"
+	"deskbridge/storage/storagetest"
 )
 
 // errBroken is what a broken part says.
 var errBroken = errors.New("the disk is full")
+
+// shared opens n stores on one database, as so many instances would. It must be
+// called outside of a synctest bubble: gorm leaves a goroutine behind.
+func shared(t *testing.T, database string, n int) []*storage.Store {
+	t.Helper()
+	stores := make([]*storage.Store, n)
+	for i := range stores {
+		stores[i] = storagetest.OpenURL(t, database)
+	}
+	return stores
+}
+
+// runs gives all run records, newest first.
+func runs(t *testing.T, store *storage.Store) []bridge.JobRun {
+	t.Helper()
+	found, err := store.Runs(t.Context(), 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
 
 // nothing is the work of a job that only has a schedule to show.
 func nothing(context.Context, bool) (map[string]int, error) { return nil, nil }
@@ -74,7 +97,7 @@ func pass(d time.Duration) {
 }
 
 func TestATickRunsOnceAmongInstances(t *testing.T) {
-	stores := shared(t, 3)
+	stores := shared(t, storagetest.SQLite(t), 3)
 	synctest.Test(t, func(t *testing.T) {
 		var count tally
 		for i, name := range []string{"a", "b", "c"} {
@@ -90,10 +113,40 @@ func TestATickRunsOnceAmongInstances(t *testing.T) {
 	})
 }
 
+// The same without the clock, on every database, all at the same moment.
+func TestATickIsTakenOnce(t *testing.T) {
+	t.Parallel()
+	storagetest.EachURL(t, func(t *testing.T, database string) {
+		var count tally
+		var instances []*Jobs
+		for i, store := range shared(t, database, 3) {
+			name := string(rune('a' + i))
+			j, err := New(Deps{Store: store, Jobs: []Job{count.job(name)}, Instance: name, Log: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			instances = append(instances, j)
+		}
+		at := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+		const ticks = 20
+		for range ticks {
+			at = at.Add(10 * time.Second)
+			var group sync.WaitGroup
+			for _, j := range instances {
+				group.Go(func() { j.tick(t.Context(), j.tasks[0], at) })
+			}
+			group.Wait()
+		}
+		if got := count.sum(); got != ticks {
+			t.Errorf("%d ticks were taken %d times: %v", ticks, got, count.runs)
+		}
+	})
+}
+
 // Ticks of "@every" are counted from each instance's start, so no two
 // instances have the same: the lease keeps them at one run a period.
 func TestInstancesOutOfStepRunOnceAPeriod(t *testing.T) {
-	stores := shared(t, 3)
+	stores := shared(t, storagetest.SQLite(t), 3)
 	synctest.Test(t, func(t *testing.T) {
 		var count tally
 		for i, name := range []string{"a", "b", "c"} {
@@ -110,7 +163,7 @@ func TestInstancesOutOfStepRunOnceAPeriod(t *testing.T) {
 }
 
 func TestAnotherInstanceTakesOverAtTheNextTick(t *testing.T) {
-	stores := shared(t, 2)
+	stores := shared(t, storagetest.SQLite(t), 2)
 	synctest.Test(t, func(t *testing.T) {
 		var count tally
 		stopFirst := begin(t, Deps{Store: stores[0], Jobs: []Job{count.job("first")}, Instance: "first"})
@@ -125,7 +178,7 @@ func TestAnotherInstanceTakesOverAtTheNextTick(t *testing.T) {
 }
 
 func TestAFailingJobIsRecordedAndRunsAgain(t *testing.T) {
-	store := shared(t, 1)[0]
+	store := shared(t, storagetest.SQLite(t), 1)[0]
 	synctest.Test(t, func(t *testing.T) {
 		n := 0
 		stop := begin(t, Deps{Store: store, Instance: "a", Jobs: []Job{{
@@ -166,7 +219,7 @@ func TestAFailingJobIsRecordedAndRunsAgain(t *testing.T) {
 }
 
 func TestATickIsLeftOutWhileTheJobRuns(t *testing.T) {
-	store := shared(t, 1)[0]
+	store := shared(t, storagetest.SQLite(t), 1)[0]
 	synctest.Test(t, func(t *testing.T) {
 		var starts []time.Duration
 		begun := time.Now()
@@ -197,7 +250,7 @@ func TestStopWaitsForRunningJobs(t *testing.T) {
 		{"one that takes too long", time.Hour, stopGrace, context.Canceled.Error()},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			store := shared(t, 1)[0]
+			store := shared(t, storagetest.SQLite(t), 1)[0]
 			synctest.Test(t, func(t *testing.T) {
 				stop := begin(t, Deps{Store: store, Instance: "a", Jobs: []Job{{
 					Name: "long", Schedule: "@every 10s",
@@ -238,7 +291,7 @@ func (b *broken) Lease(ctx context.Context, name, holder string, now, until time
 }
 
 func TestWithoutALeaseNothingRuns(t *testing.T) {
-	store := shared(t, 1)[0]
+	store := shared(t, storagetest.SQLite(t), 1)[0]
 	synctest.Test(t, func(t *testing.T) {
 		var count tally
 		stop := begin(t, Deps{Store: &broken{store, 2}, Jobs: []Job{count.job("a")}, Instance: "a"})
@@ -252,7 +305,7 @@ func TestWithoutALeaseNothingRuns(t *testing.T) {
 
 func TestRunNow(t *testing.T) {
 	t.Parallel()
-	store := shared(t, 1)[0]
+	store := shared(t, storagetest.SQLite(t), 1)[0]
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	entered, leave := make(chan struct{}), make(chan struct{})
 	j, err := New(Deps{

@@ -5,12 +5,14 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"deskbridge/bridge"
+	"deskbridge/storage/storagetest"
 )
 
 // small is the smallest delivery: a ticket without an article.
@@ -50,6 +52,7 @@ func TestEveryRecordedDeliveryIsStoredOnce(t *testing.T) {
 
 func TestSignature(t *testing.T) {
 	t.Parallel()
+	w := newWorld(t, relayed)
 	right := sign(recordedSecret, small)
 	upper := "sha1=" + strings.ToUpper(strings.TrimPrefix(right, "sha1="))
 	for _, c := range []struct {
@@ -82,9 +85,7 @@ func TestSignature(t *testing.T) {
 		{"region in other case", "Testland", []string{right}, 404, "region_not_found"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t, relayed)
-			headers := http.Header{"X-Hub-Signature": c.values, "X-Zammad-Delivery": {"one"}}
+			headers := http.Header{"X-Hub-Signature": c.values, "X-Zammad-Delivery": {url.PathEscape(c.name)}}
 			got := w.post(t, "/api/v3/webhook/zammad/"+c.region+"/", bytes.NewReader(small), headers)
 			if got.status != c.status || got.Code != c.code || got.Retryable {
 				t.Errorf("got %+v, want %d %q", got, c.status, c.code)
@@ -99,6 +100,7 @@ func TestSignature(t *testing.T) {
 // The address token must not open the signed form, nor the other way round.
 func TestTokenForm(t *testing.T) {
 	t.Parallel()
+	w := newWorld(t, relayed)
 	for _, c := range []struct {
 		name, path string
 		region     string // empty: refused
@@ -116,8 +118,6 @@ func TestTokenForm(t *testing.T) {
 		{"a token does not replace the signature", "/api/v3/webhook/zammad/otherland/?token=" + urlToken, "", 401, "invalid_signature"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t, relayed)
 			got := w.post(t, c.path, bytes.NewReader(small), http.Header{"X-Zammad-Delivery": {"one"}})
 			if got.status != c.status || got.Code != c.code || got.Region != c.region {
 				t.Errorf("got %+v, want %d %q region %q", got, c.status, c.code, c.region)
@@ -146,25 +146,27 @@ func TestTokenOfTwoRegionsIsTheOldersOne(t *testing.T) {
 
 func TestRepeatsAtTheSameTimeAreStoredOnce(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, relayed)
-	const senders = 16
-	answers := make([]string, senders)
-	var group sync.WaitGroup
-	for i := range senders {
-		group.Go(func() { answers[i] = w.deliver(t, "testland", "same", small).Status })
-	}
-	group.Wait()
-	slices.Sort(answers)
-	want := append(slices.Repeat([]string{"duplicate"}, senders-1), "stored")
-	if !slices.Equal(answers, want) {
-		t.Errorf("answers are %v", answers)
-	}
-	if n := len(w.stored(t)); n != 1 {
-		t.Errorf("%d deliveries were stored", n)
-	}
-	if got := w.deliver(t, "offland", "same", small); got.Status != "stored" {
-		t.Errorf("the same id in another region: %+v, want stored", got)
-	}
+	storagetest.EachURL(t, func(t *testing.T, database string) {
+		w := newWorldOn(t, database, relayed)
+		const senders = 16
+		answers := make([]string, senders)
+		var group sync.WaitGroup
+		for i := range senders {
+			group.Go(func() { answers[i] = w.deliver(t, "testland", "same", small).Status })
+		}
+		group.Wait()
+		slices.Sort(answers)
+		want := append(slices.Repeat([]string{"duplicate"}, senders-1), "stored")
+		if !slices.Equal(answers, want) {
+			t.Errorf("answers are %v", answers)
+		}
+		if n := len(w.stored(t)); n != 1 {
+			t.Errorf("%d deliveries were stored", n)
+		}
+		if got := w.deliver(t, "offland", "same", small); got.Status != "stored" {
+			t.Errorf("the same id in another region: %+v, want stored", got)
+		}
+	})
 }
 
 func TestBodyLimit(t *testing.T) {

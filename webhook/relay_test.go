@@ -7,9 +7,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"deskbridge/bridge"
+	"deskbridge/storage/storagetest"
 )
 
 // patience is how long a test waits for what must happen at once or with the
@@ -273,43 +275,46 @@ func TestAFullLaneLeavesDeliveriesToTheirLease(t *testing.T) {
 
 func TestTwoRelaysShareAnInbox(t *testing.T) {
 	t.Parallel()
-	const many = 5 * batch
-	var mu sync.Mutex
-	count := map[bridge.DeliveryID]int{}
-	var j *journal
-	receiver := receiverFunc(func(_ context.Context, d bridge.Delivery) (bridge.DeliveryOutcome, error) {
+	storagetest.EachURL(t, func(t *testing.T, database string) {
+		const many = 5 * batch
+		var mu sync.Mutex
+		count := map[bridge.DeliveryID]int{}
+		var j *journal
+		w := newWorldOn(t, database, func(_ context.Context, d bridge.Delivery) (bridge.DeliveryOutcome, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			count[d.ID]++
+			return bridge.DeliveryRelayed, nil
+		}, newJournal(&j))
+		start(t, w.Door)
+		other := w.deps
+		other.Inbox = &journal{storagetest.OpenURL(t, database), j.claimed, j.finished, j.retried}
+		start(t, New(other))
+		var group sync.WaitGroup
+		for sender := range 4 {
+			group.Go(func() {
+				for i := range many / 4 {
+					w.deliver(t, "testland", fmt.Sprintf("%d-%d", sender, i), delivery(i+1))
+				}
+			})
+		}
+		group.Wait()
+		for range many {
+			if f := receive(t, j.finished, "an outcome"); f.err != nil {
+				t.Errorf("delivery %d: %v", f.id, f.err)
+			}
+		}
 		mu.Lock()
 		defer mu.Unlock()
-		count[d.ID]++
-		return bridge.DeliveryRelayed, nil
-	})
-	w := newWorld(t, receiver, newJournal(&j))
-	start(t, w.Door)
-	start(t, New(w.deps))
-	var group sync.WaitGroup
-	for sender := range 4 {
-		group.Go(func() {
-			for i := range many / 4 {
-				w.deliver(t, "testland", fmt.Sprintf("%d-%d", sender, i), delivery(i+1))
+		if len(count) != many {
+			t.Errorf("%d deliveries were relayed, want %d", len(count), many)
+		}
+		for id, n := range count {
+			if n != 1 {
+				t.Errorf("delivery %d was relayed %d times", id, n)
 			}
-		})
-	}
-	group.Wait()
-	for range many {
-		if f := receive(t, j.finished, "an outcome"); f.err != nil {
-			t.Errorf("delivery %d: %v", f.id, f.err)
 		}
-	}
-	mu.Lock()
-	defer mu.Unlock()
-	if len(count) != many {
-		t.Errorf("%d deliveries were relayed, want %d", len(count), many)
-	}
-	for id, n := range count {
-		if n != 1 {
-			t.Errorf("delivery %d was relayed %d times", id, n)
-		}
-	}
+	})
 }
 
 // An instance that hangs longer than its lease must not write over the result
@@ -386,6 +391,36 @@ func TestStopLetsRunningWorkFinishAndPutsTheRestBack(t *testing.T) {
 	}
 	if left := w.stored(t); len(left) != many-regionWorkers {
 		t.Errorf("%d deliveries are due at once, want %d", len(left), many-regionWorkers)
+	}
+}
+
+// Work that does not end is broken off after the grace, and is due at once for
+// the next instance.
+func TestStopBreaksOffWhatTakesTooLong(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(ctx context.Context, _ bridge.Delivery) (bridge.DeliveryOutcome, error) {
+		<-ctx.Done()
+		return "", ctx.Err()
+	})
+	w.deliver(t, "testland", "one", small)
+	synctest.Test(t, func(t *testing.T) {
+		d := New(w.deps)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- d.Run(ctx) }()
+		<-time.After(tick / 2)
+		synctest.Wait()
+		before := time.Now()
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+		if waited := time.Since(before); waited < stopGrace || waited > stopGrace+time.Second {
+			t.Errorf("the stop took %s, want %s", waited, stopGrace)
+		}
+	})
+	if left := w.stored(t); len(left) != 1 || left[0].Attempts != 1 {
+		t.Errorf("due at once: %+v, want the delivery after one attempt", left)
 	}
 }
 

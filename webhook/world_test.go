@@ -20,6 +20,7 @@ import (
 
 	"deskbridge/bridge"
 	"deskbridge/server"
+	"deskbridge/storage/storagetest"
 	"deskbridge/zammad"
 )
 
@@ -70,11 +71,16 @@ func (c *clock) advance(d time.Duration) {
 	c.at = c.at.Add(d)
 }
 
-// newWorld makes four regions and a door over real HTTP. change may alter the
-// door's parts.
+// newWorld makes a world on a SQLite file. change may alter the door's parts.
 func newWorld(t testing.TB, receive receiverFunc, change ...func(*Deps)) *world {
 	t.Helper()
-	store := newStore(t)
+	return newWorldOn(t, storagetest.SQLite(t), receive, change...)
+}
+
+// newWorldOn makes four regions in a database and a door over real HTTP.
+func newWorldOn(t testing.TB, database string, receive receiverFunc, change ...func(*Deps)) *world {
+	t.Helper()
+	store := storagetest.OpenURL(t, database)
 	w := &world{inbox: store, clock: &clock{at: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}, regions: map[string]*bridge.Region{}}
 	for _, r := range []*bridge.Region{
 		{Slug: "testland", Enabled: true, WebhookSecret: recordedSecret},
