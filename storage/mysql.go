@@ -142,8 +142,7 @@ func (t *transactor) write(ctx context.Context, change func(tx *gorm.DB) error) 
 	var err error
 	pause := mysqlPause
 	for range mysqlTries {
-		err = t.db.WithContext(ctx).Transaction(change)
-		if err = translate(t.db, err); !again(err) {
+		if err = t.db.WithContext(ctx).Transaction(change); !again(err) {
 			break
 		}
 		select {

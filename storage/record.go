@@ -58,6 +58,10 @@ func record(h *held, r *bridge.Receipt) error {
 	if err != nil {
 		return err
 	}
+	ours, err := ownMessages(h, r.Articles)
+	if err != nil {
+		return err
+	}
 	// Up to the newest article that is another device's, this ticket holds what
 	// a merge brought from elsewhere: nobody can say whose an unknown article
 	// among them is, so it is not shown.
@@ -67,12 +71,27 @@ func record(h *held, r *bridge.Receipt) error {
 			foreign = max(foreign, id)
 		}
 	}
-	for i := range r.Articles {
-		a := r.Articles[i]
+	for _, a := range r.Articles {
+		if name, ok := bridge.ParseHeader(a.Header); ok && ours[name].id != 0 && ours[name].device != h.d.id {
+			foreign = max(foreign, a.ID)
+		}
+	}
+	for _, a := range r.Articles {
 		if a.Ticket == 0 {
 			a.Ticket = ticket
 		}
-		if err := recordArticle(h, a, known, &foreign); err != nil {
+		k, stored := known[a.ID]
+		name, own := bridge.ParseHeader(a.Header)
+		switch {
+		case stored && k.device != h.d.id: // a merge brought it; it stays the other device's
+		case own && ours[name].device == h.d.id:
+			err = linkOwn(h, a, ours[name].id)
+		case own && !stored: // another device's, pruned, or by another installation
+			err = hide(h, a)
+		case !own:
+			err = recordOther(h, a, k, a.ID <= foreign)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -138,20 +157,53 @@ func knownArticles(h *held, ticket bridge.TicketID, articles []bridge.Article) (
 	return known, nil
 }
 
-// recordArticle stores one article. foreign moves on when the article turns out
-// to be another device's.
-func recordArticle(h *held, a bridge.Article, known map[bridge.ArticleID]article, foreign *bridge.ArticleID) error {
-	k, stored := known[a.ID]
-	if stored && k.device != h.d.id {
-		return nil // a merge brought it here; it stays the other device's
+// owner is a message that Deskbridge wrote into a ticket.
+type owner struct{ id, device int64 }
+
+// ownMessages finds the messages that articles name in their headers.
+func ownMessages(h *held, articles []bridge.Article) (map[bridge.MessageUUID]owner, error) {
+	var names []any
+	for _, a := range articles {
+		if name, ok := bridge.ParseHeader(a.Header); ok {
+			names = append(names, string(name))
+		}
 	}
-	if name, ours := bridge.ParseHeader(a.Header); ours {
-		return own(h, a, name, foreign)
+	ours := make(map[bridge.MessageUUID]owner)
+	for len(names) > 0 {
+		n := min(len(names), ticketsAtOnce)
+		err := each(h.tx, "SELECT uuid, id, device_id FROM messages WHERE uuid IN ("+marks(n)+")", names[:n], func(scan func(...any) error) error {
+			var (
+				name bridge.MessageUUID
+				o    owner
+			)
+			err := scan(&name, &o.id, &o.device)
+			ours[name] = o
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		names = names[n:]
 	}
+	return ours, nil
+}
+
+// linkOwn recognises the device's own message: it has arrived, whatever its try
+// said.
+func linkOwn(h *held, a bridge.Article, message int64) error {
+	if err := link(h, a, message); err != nil {
+		return err
+	}
+	return h.setStatus(message, bridge.StatusSent, "", bridge.StatusQueued, bridge.StatusFailed)
+}
+
+// recordOther stores an article that Deskbridge did not write. One of which
+// nobody can say whose it is (doubtful) is remembered and not shown.
+func recordOther(h *held, a bridge.Article, k article, doubtful bool) error {
 	switch {
-	case stored && k.message != 0 && k.author == bridge.AuthorUser:
+	case k.author == bridge.AuthorUser:
 		return nil // linked when it was sent
-	case stored && k.message != 0:
+	case k.message != 0:
 		if err := move(h, a, k); err != nil {
 			return err
 		}
@@ -159,34 +211,13 @@ func recordArticle(h *held, a bridge.Article, known map[bridge.ArticleID]article
 			return nil
 		}
 		return retell(h, a, k.message)
-	case !a.Public || a.FromUser || a.ID <= *foreign:
-		if stored {
+	case !a.Public || a.FromUser || doubtful:
+		if k.chat != 0 {
 			return move(h, a, k)
 		}
 		return hide(h, a)
 	}
-	return show(h, a, stored)
-}
-
-// own links an article that Deskbridge wrote. It never becomes another message,
-// whoever sees it.
-func own(h *held, a bridge.Article, name bridge.MessageUUID, foreign *bridge.ArticleID) error {
-	var id, device int64
-	err := one(h.tx, "SELECT id, device_id FROM messages WHERE uuid = ?", []any{string(name)}, &id, &device)
-	if none(err) {
-		return hide(h, a) // pruned, or by another installation
-	}
-	if err != nil {
-		return err
-	}
-	if device != h.d.id {
-		*foreign = max(*foreign, a.ID)
-		return hide(h, a)
-	}
-	if err := link(h, a, id); err != nil {
-		return err
-	}
-	return h.setStatus(id, bridge.StatusSent, "", bridge.StatusQueued, bridge.StatusFailed)
+	return show(h, a)
 }
 
 // link writes which message an article is.
@@ -220,7 +251,7 @@ func move(h *held, a bridge.Article, k article) error {
 
 // show makes a message of an article. What the user wrote before it is seen now,
 // unless a machine wrote it.
-func show(h *held, a bridge.Article, stored bool) error {
+func show(h *held, a bridge.Article) error {
 	h.d.seq++
 	m := bridge.Message{
 		Seq: bridge.Seq(h.d.seq), Chat: h.c.ID, UUID: bridge.MessageUUID(uuid.NewString()), Author: bridge.AuthorAgent,

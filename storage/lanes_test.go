@@ -1,0 +1,203 @@
+package storage_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"deskbridge/bridge"
+)
+
+func TestLaneIsWorkedInOrder(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		one := w.send("a", "one")
+		w.send("a", "two")
+		desks, err := w.DueDesks(w.ctx, w.now)
+		w.ok(err)
+		if d := cmp.Diff([]bridge.DeskID{w.region.Desk}, desks); d != "" {
+			w.Fatal(d)
+		}
+		c := w.claim()
+		equal(w, "lanes for others", len(w.claims()), 0)
+		work := w.start(c)
+		equal(w, "text", work.Text, "one")
+		equal(w, "uuid", work.UUID, one.Message.UUID)
+		equal(w, "alias", work.Chat.Alias, "alias-a")
+		equal(w, "in doubt", work.InDoubt(), false)
+		changes := w.finish(c, bridge.Outcome{Work: work.ID, Sent: &bridge.Sent{Ticket: 7, State: bridge.TicketOpen, Customer: 3, Article: 70}})
+		if d := cmp.Diff([]bridge.Change{{Region: w.region.ID, Device: device("a"), Seq: 3}}, changes); d != "" {
+			w.Fatal(d)
+		}
+		work = w.start(c)
+		equal(w, "text", work.Text, "two")
+		equal(w, "ticket", work.Chat.Ticket, 7)
+		equal(w, "customer", work.Chat.Customer, 3)
+		w.finish(c, bridge.Outcome{Work: work.ID, Failed: &bridge.Failed{Code: "refused", Reason: "no", ErrorID: "E1"}})
+		if w.start(c) != nil {
+			w.Fatal("the lane is not empty")
+		}
+		h := w.history("a", 2)
+		equal(w, "changed", show(h), "user:one:sent user:two:failed")
+		equal(w, "code", h.Messages[1].FailCode, "refused")
+		equal(w, "due lanes", len(w.claims()), 0)
+		n, err := w.Sweep(w.ctx, w.now, false)
+		w.ok(err)
+		equal(w, "swept", n, 0)
+		w.send("a", "three")
+		equal(w, "next", w.start(w.claim()).Text, "three")
+	})
+}
+
+func TestStartedWorkIsInDoubt(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		w.send("a", "one")
+		c := w.claim()
+		began := w.now
+		equal(w, "fresh", w.start(c).InDoubt(), false)
+		w.now = w.now.Add(2 * time.Minute) // the process died; its lease is over
+		c2 := w.claim()
+		work := w.start(c2)
+		equal(w, "started at", work.StartedAt, began)
+		_, err := w.Finish(w.ctx, c, bridge.Outcome{Work: work.ID, Sent: &bridge.Sent{Ticket: 7}}, w.now)
+		w.wants(err, bridge.ErrClaimLost)
+		_, err = w.Start(w.ctx, c, w.now)
+		w.wants(err, bridge.ErrClaimLost)
+		w.wants(w.Release(w.ctx, c, w.now), bridge.ErrClaimLost)
+		w.finish(c2, bridge.Outcome{Work: work.ID, Retry: &bridge.Retry{Due: w.now, Doubt: true, Attempt: true}})
+		c = w.claim()
+		work = w.start(c)
+		equal(w, "still in doubt since", work.StartedAt, began)
+		equal(w, "attempts", work.Attempts, 1)
+		w.finish(c, bridge.Outcome{Work: work.ID, Retry: &bridge.Retry{Due: w.now}})
+		work = w.start(w.claim())
+		equal(w, "in doubt", work.InDoubt(), false)
+		equal(w, "attempts", work.Attempts, 1)
+		equal(w, "status", show(w.history("a", 0)), "user:one:queued")
+	})
+}
+
+func TestClaimEndsWithItsLease(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		w.send("a", "one")
+		c := w.claim()
+		work := w.start(c)
+		w.now = w.now.Add(time.Minute)
+		_, err := w.Finish(w.ctx, c, bridge.Outcome{Work: work.ID, Sent: &bridge.Sent{Ticket: 7}}, w.now)
+		w.wants(err, bridge.ErrClaimLost)
+		equal(w, "status", show(w.history("a", 0)), "user:one:queued")
+	})
+}
+
+func TestRestingLaneIsNotWoken(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		w.send("a", "one")
+		w.send("b", "other device")
+		for _, c := range w.claims() {
+			work := w.start(c)
+			w.finish(c, bridge.Outcome{Work: work.ID, Retry: &bridge.Retry{Due: w.now.Add(time.Minute), Reason: "down"}})
+		}
+		w.send("a", "two")
+		w.tick()
+		equal(w, "due during the rest", len(w.claims()), 0)
+		w.now = w.now.Add(time.Minute)
+		claims := w.claims()
+		equal(w, "due after the rest", len(claims), 2)
+		w.ok(w.Release(w.ctx, claims[0], w.now.Add(time.Second)))
+		equal(w, "due after the release", len(w.claims()), 0)
+		w.tick()
+		equal(w, "due later", len(w.claims()), 1)
+	})
+}
+
+func TestRetryMovesTheChat(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		var article bridge.ArticleID
+		w.send("a", "one")
+		w.deliver(7, &article)
+		w.send("b", "stranger")
+		w.deliver(9, &article)
+		for _, step := range []struct {
+			name   string
+			retry  bridge.Retry
+			ticket bridge.TicketID
+			state  bridge.TicketState
+		}{
+			{"state", bridge.Retry{State: bridge.TicketMerged}, 7, bridge.TicketMerged},
+			{"follow", bridge.Retry{Follow: 8, State: bridge.TicketOpen}, 8, bridge.TicketOpen},
+			{"a stranger's ticket is not taken", bridge.Retry{Follow: 9, State: bridge.TicketOpen}, 0, bridge.TicketNone},
+			{"follow from nothing", bridge.Retry{Follow: 11, State: bridge.TicketClosed}, 11, bridge.TicketClosed},
+			{"detach", bridge.Retry{Detach: true}, 0, bridge.TicketNone},
+		} {
+			w.send("a", step.name)
+			c := w.claim()
+			work := w.start(c)
+			step.retry.Due = w.now
+			w.finish(c, bridge.Outcome{Work: work.ID, Retry: &step.retry})
+			chat := w.history("a", 0).Chat
+			equal(w, step.name+": ticket", chat.Ticket, step.ticket)
+			equal(w, step.name+": state", chat.TicketState, step.state)
+		}
+		equal(w, "the stranger's ticket", w.known(9).Chat.Device, device("b"))
+	})
+}
+
+func TestSentIntoATicketOfAnotherChat(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		var article bridge.ArticleID
+		w.send("a", "one")
+		w.deliver(7, &article)
+		s := w.submission("a", "two")
+		s.ForceNew = true
+		two, err := w.Accept(w.ctx, s)
+		w.ok(err)
+		w.deliver(7, &article) // the older chat of the same device loses it
+		equal(w, "chat of the ticket", w.known(7).Chat.ID, two.Message.Chat)
+		w.send("b", "stranger")
+		w.deliver(7, &article)
+		equal(w, "device of the ticket", w.known(7).Chat.Device, device("a"))
+		equal(w, "stranger's ticket", w.history("b", 0).Chat.Ticket, 0)
+		equal(w, "stranger's message", show(w.history("b", 0)), "user:stranger:sent")
+	})
+}
+
+func TestNoDeskRests(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		w.region = w.addRegion("fulda", "")
+		equal(w, "desk", w.region.Desk, 0)
+		w.send("a", "one")
+		desks, err := w.DueDesks(w.ctx, w.now)
+		w.ok(err)
+		equal(w, "desks", len(desks), 0)
+		w.region.Settings.ZammadURL = "https://zammad.example.test"
+		w.ok(w.SaveRegion(w.ctx, w.region))
+		equal(w, "work", w.start(w.claim()).Text, "one")
+	})
+}
+
+// A ticket's number means another ticket in another Zammad.
+func TestAnotherDeskBeginsAnew(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		var article bridge.ArticleID
+		w.send("a", "one")
+		w.deliver(7, &article)
+		w.send("a", "two")
+		c := w.claim()
+		work := w.start(c)
+		old := w.region.Desk
+		w.region.Settings.ZammadURL = "https://other.example.test"
+		w.ok(w.SaveRegion(w.ctx, w.region))
+		if w.region.Desk == old {
+			w.Fatal("the region kept its desk")
+		}
+		_, err := w.Finish(w.ctx, c, bridge.Outcome{Work: work.ID, Sent: &bridge.Sent{Ticket: 7, State: bridge.TicketOpen, Article: 90}}, w.now)
+		w.wants(err, bridge.ErrClaimLost)
+		_, err = w.KnownTicket(w.ctx, w.region.Desk, 7)
+		w.wants(err, bridge.ErrTicketUnknown)
+		c = w.claim()
+		work = w.start(c)
+		equal(w, "ticket", work.Chat.Ticket, 0)
+		equal(w, "desk", work.Chat.Desk, w.region.Desk)
+		equal(w, "in doubt", work.InDoubt(), true)
+	})
+}
