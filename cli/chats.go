@@ -14,7 +14,7 @@ type chatsCmd struct {
 }
 
 // Run prints numbers of chats and messages by region.
-func (c *chatsCmd) Run(s *session) error {
+func (c *chatsCmd) Run(s *invocation) error {
 	return s.withApp(func(a *app.App) error {
 		counts, err := a.Store.ChatCounts(s.ctx)
 		if err != nil {

@@ -43,11 +43,12 @@ type commands struct {
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
 
-// session is one run of the program, handed to commands.
-type session struct {
+// invocation is one run of the program, handed to commands.
+type invocation struct {
 	World
 	ctx        context.Context
 	configFile string
+	publicURL  string // of the settings, once they are loaded
 }
 
 // exited carries the exit code out of kong, which wants to end the process
@@ -84,7 +85,7 @@ func Run(ctx context.Context, args []string, w World) (code int) {
 	if err != nil {
 		return report(w.Stderr, coded(ExitUsage, fmt.Errorf("%w; see --help", err)))
 	}
-	s := &session{World: w, ctx: ctx, configFile: root.Config}
+	s := &invocation{World: w, ctx: ctx, configFile: root.Config}
 	return report(w.Stderr, parsed.Run(s))
 }
 
@@ -101,11 +102,12 @@ func report(stderr io.Writer, err error) int {
 }
 
 // load reads the settings and makes the log.
-func (s *session) load() (config.Config, *slog.Logger, error) {
+func (s *invocation) load() (config.Config, *slog.Logger, error) {
 	cfg, err := config.Load(s.configFile, s.Environ)
 	if err != nil {
 		return cfg, nil, coded(ExitConfig, err)
 	}
+	s.publicURL = cfg.PublicURL
 	log, err := telemetry.NewLog(s.Stderr, telemetry.Options{
 		Level: cfg.Log.Level, Format: cfg.Log.Format,
 		Attrs: []func(context.Context) []slog.Attr{server.LogAttrs},
@@ -114,7 +116,7 @@ func (s *session) load() (config.Config, *slog.Logger, error) {
 }
 
 // open opens the installation; the caller closes it.
-func (s *session) open(cfg config.Config, log *slog.Logger) (*app.App, error) {
+func (s *invocation) open(cfg config.Config, log *slog.Logger) (*app.App, error) {
 	if err := makeDataDir(cfg); err != nil {
 		return nil, err
 	}
@@ -134,7 +136,7 @@ func makeDataDir(cfg config.Config) error {
 }
 
 // withApp opens the installation for one command.
-func (s *session) withApp(use func(*app.App) error) error {
+func (s *invocation) withApp(use func(*app.App) error) error {
 	cfg, log, err := s.load()
 	if err != nil {
 		return err
@@ -147,13 +149,13 @@ func (s *session) withApp(use func(*app.App) error) error {
 }
 
 // printJSON prints v as one indented document.
-func (s *session) printJSON(v any) error {
+func (s *invocation) printJSON(v any) error {
 	out := json.NewEncoder(s.Stdout)
 	out.SetIndent("", "  ")
 	out.SetEscapeHTML(false)
 	return out.Encode(v)
 }
 
-func (s *session) printf(format string, args ...any) {
+func (s *invocation) printf(format string, args ...any) {
 	fmt.Fprintf(s.Stdout, format, args...)
 }

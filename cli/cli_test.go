@@ -200,6 +200,10 @@ func TestRegions(t *testing.T) {
 	if v.Languages[1]["native_name"] != "tlhIngan" || v.Languages[2]["native_name"] != "xx" || v.Document["longitude"] != 10.9 {
 		t.Errorf("%+v", v)
 	}
+	h.more = []string{"DESKBRIDGE_PUBLIC_URL=https://chat.example.org/"}
+	if out := h.want(cli.ExitOK, "region", "show", "testland"); !strings.Contains(out, "https://chat.example.org/api/v3/webhook/zammad/testland/\n") {
+		t.Error(out)
+	}
 	if list := decode[[]view](h, "region", "list"); len(list) != 1 || list[0].Slug != "testland" {
 		t.Errorf("%+v", list)
 	}

@@ -13,7 +13,7 @@ type demoCmd struct {
 }
 
 // Run runs the demo until the context ends.
-func (c *demoCmd) Run(s *session) error {
+func (c *demoCmd) Run(s *invocation) error {
 	log, err := telemetry.NewLog(s.Stderr, telemetry.Options{Level: "info", Format: "text"})
 	if err != nil {
 		return err
@@ -29,7 +29,7 @@ type simulateCmd struct {
 }
 
 // Run runs the simulated Zammad until the context ends.
-func (c *simulateCmd) Run(s *session) error {
+func (c *simulateCmd) Run(s *invocation) error {
 	log, err := telemetry.NewLog(s.Stderr, telemetry.Options{Level: "info", Format: "text"})
 	if err != nil {
 		return err

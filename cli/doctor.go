@@ -62,7 +62,7 @@ func (d *doctor) fail(code int, check string, err error, mend string) {
 
 // Run examines everything that can be examined; the exit code is that of the
 // first failure. It changes nothing.
-func (c *doctorCmd) Run(s *session) error {
+func (c *doctorCmd) Run(s *invocation) error {
 	d := &doctor{ctx: s.ctx, log: slog.New(slog.DiscardHandler)}
 	d.examine(s)
 	var first error
@@ -86,7 +86,7 @@ func (c *doctorCmd) Run(s *session) error {
 	return first
 }
 
-func (d *doctor) examine(s *session) {
+func (d *doctor) examine(s *invocation) {
 	cfg, err := config.Load(s.configFile, s.Environ)
 	if err != nil {
 		d.fail(ExitConfig, "configuration", err, "see docs/configuration.md for every key")

@@ -36,7 +36,7 @@ func viewOfRun(r bridge.JobRun) runView {
 }
 
 // Run lists the jobs.
-func (c *jobsListCmd) Run(s *session) error {
+func (c *jobsListCmd) Run(s *invocation) error {
 	type view struct {
 		Name     string    `json:"name"`
 		Schedule string    `json:"schedule"`
@@ -97,7 +97,7 @@ type jobsRunCmd struct {
 }
 
 // Run runs the job and tells its counts.
-func (c *jobsRunCmd) Run(s *session) error {
+func (c *jobsRunCmd) Run(s *invocation) error {
 	return s.withApp(func(a *app.App) error {
 		run, err := a.Jobs.RunNow(s.ctx, c.Name, c.DryRun)
 		if run.Job == "" {

@@ -25,7 +25,7 @@ type regionAddCmd struct {
 }
 
 // Run adds the region.
-func (c *regionAddCmd) Run(s *session) error {
+func (c *regionAddCmd) Run(s *invocation) error {
 	region := &bridge.Region{Slug: c.Slug, Name: c.Slug}
 	if err := c.apply(s, region); err != nil {
 		return err
@@ -45,7 +45,7 @@ type regionSetCmd struct {
 }
 
 // Run changes the region. A running serve obeys within two seconds.
-func (c *regionSetCmd) Run(s *session) error {
+func (c *regionSetCmd) Run(s *invocation) error {
 	return s.withRegion(c.Slug, func(a *app.App, region *bridge.Region) error {
 		changed := *region // regions in memory are shared
 		if err := c.apply(s, &changed); err != nil {
@@ -63,11 +63,11 @@ type regionListCmd struct {
 }
 
 // Run lists the regions.
-func (c *regionListCmd) Run(s *session) error {
+func (c *regionListCmd) Run(s *invocation) error {
 	return s.withApp(func(a *app.App) error {
 		views := make([]regionView, 0, len(a.Regions.All()))
 		for _, region := range a.Regions.All() {
-			views = append(views, viewOf(region))
+			views = append(views, s.viewOf(region))
 		}
 		if c.JSON {
 			return s.printJSON(views)
@@ -86,7 +86,7 @@ type regionShowCmd struct {
 }
 
 // Run shows a region.
-func (c *regionShowCmd) Run(s *session) error {
+func (c *regionShowCmd) Run(s *invocation) error {
 	return s.withRegion(c.Slug, func(_ *app.App, region *bridge.Region) error { return s.showRegion(region, c.JSON) })
 }
 
@@ -96,7 +96,7 @@ type regionRemoveCmd struct {
 }
 
 // Run removes a region, when asked twice.
-func (c *regionRemoveCmd) Run(s *session) error {
+func (c *regionRemoveCmd) Run(s *invocation) error {
 	if !c.Yes {
 		return coded(ExitUsage, fmt.Errorf("this removes all chats of %s for ever; add --yes to do it", c.Slug))
 	}
@@ -110,7 +110,7 @@ func (c *regionRemoveCmd) Run(s *session) error {
 }
 
 // withRegion opens the installation and finds a region in it.
-func (s *session) withRegion(slug string, use func(*app.App, *bridge.Region) error) error {
+func (s *invocation) withRegion(slug string, use func(*app.App, *bridge.Region) error) error {
 	return s.withApp(func(a *app.App) error {
 		region, ok := a.Regions.BySlug(slug)
 		if !ok {
@@ -128,13 +128,15 @@ type regionView struct {
 	HasZammadToken   bool   `json:"has_zammad_token"`
 	HasWebhookSecret bool   `json:"has_webhook_signature_token"`
 	HasWebhookToken  bool   `json:"has_webhook_token"`
+	WebhookURL       string `json:"webhook_url"` // for the webhook in Zammad; without public_url only the path
 	bridge.RegionSettings
 }
 
-func viewOf(r *bridge.Region) regionView {
+func (s *invocation) viewOf(r *bridge.Region) regionView {
 	return regionView{
 		Slug: r.Slug, Name: r.Name, Enabled: r.Enabled,
 		HasZammadToken: r.ZammadToken != "", HasWebhookSecret: r.WebhookSecret != "", HasWebhookToken: r.WebhookToken != "",
+		WebhookURL:     strings.TrimSuffix(s.publicURL, "/") + "/api/v3/webhook/zammad/" + r.Slug + "/",
 		RegionSettings: r.Settings.WithDefaults(),
 	}
 }
@@ -158,8 +160,8 @@ func codes(languages []bridge.Language) []string {
 	return list
 }
 
-func (s *session) showRegion(r *bridge.Region, asJSON bool) error {
-	v := viewOf(r)
+func (s *invocation) showRegion(r *bridge.Region, asJSON bool) error {
+	v := s.viewOf(r)
 	if asJSON {
 		return s.printJSON(v)
 	}
@@ -177,7 +179,7 @@ func (s *session) showRegion(r *bridge.Region, asJSON bool) error {
 		{"only app versions from", cmp.Or(v.MinAppVersion, "all")},
 		{"hidden until full", fmt.Sprint(v.HideUntilFull)},
 		{"Zammad", v.ZammadURL}, {"group", v.ZammadGroup}, {"Zammad token", given[v.HasZammadToken]},
-		{"webhook signature token", given[v.HasWebhookSecret]}, {"webhook ?token=", given[v.HasWebhookToken]},
+		{"webhook signature token", given[v.HasWebhookSecret]}, {"webhook ?token=", given[v.HasWebhookToken]}, {"webhook address", v.WebhookURL},
 		{"title", v.TitlePattern}, {"tag", v.TagPattern}, {"customer login", v.CustomerLogin}, {"customer name", v.CustomerName},
 		{"article type", v.ArticleType}, {"consent attribute", v.ConsentAttribute}, {"ticket URL shown", fmt.Sprint(v.RevealTicketURL)},
 		{"longest message", fmt.Sprintf("%d characters", v.MaxText)}, {"retention", fmt.Sprintf("%d days", v.RetentionDays)},

@@ -48,7 +48,7 @@ type regionFlags struct {
 }
 
 // apply changes region by the given flags and checks the result.
-func (f *regionFlags) apply(s *session, region *bridge.Region) error {
+func (f *regionFlags) apply(s *invocation, region *bridge.Region) error {
 	set := &region.Settings
 	assign(&region.Name, f.Name)
 	assign(&region.Enabled, f.Enabled)
@@ -97,7 +97,7 @@ func assign[T any](to, from *T) {
 }
 
 // readFiles takes over what stands in files: secrets and the document.
-func (f *regionFlags) readFiles(s *session, region *bridge.Region) error {
+func (f *regionFlags) readFiles(s *invocation, region *bridge.Region) error {
 	stdinUsed := false
 	read := func(flag string, path *string, use func([]byte) error) error {
 		if path == nil {
@@ -136,7 +136,7 @@ func (f *regionFlags) readFiles(s *session, region *bridge.Region) error {
 // maxInput is the largest file that a flag may name, in bytes.
 const maxInput = 1 << 20
 
-func (s *session) readInput(path string) ([]byte, error) {
+func (s *invocation) readInput(path string) ([]byte, error) {
 	if path == "-" {
 		return io.ReadAll(io.LimitReader(s.Stdin, maxInput))
 	}

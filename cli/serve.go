@@ -18,7 +18,7 @@ import (
 type serveCmd struct{}
 
 // Run serves until the context ends.
-func (c *serveCmd) Run(s *session) (err error) {
+func (c *serveCmd) Run(s *invocation) (err error) {
 	cfg, log, err := s.load()
 	if err != nil {
 		return err
@@ -48,7 +48,7 @@ func (c *serveCmd) Run(s *session) (err error) {
 type migrateCmd struct{}
 
 // Run migrates and says from where to where.
-func (c *migrateCmd) Run(s *session) error {
+func (c *migrateCmd) Run(s *invocation) error {
 	cfg, log, err := s.load()
 	if err != nil {
 		return err
@@ -73,7 +73,7 @@ type configCmd struct {
 }
 
 // Run prints the effective settings; the types mask secrets.
-func (c *configCmd) Run(s *session) error {
+func (c *configCmd) Run(s *invocation) error {
 	cfg, err := config.Load(s.configFile, s.Environ)
 	if err != nil {
 		return coded(ExitConfig, err)
@@ -100,7 +100,7 @@ type healthCmd struct{}
 const healthTimeout = 3 * time.Second
 
 // Run asks /livez at the address that serve listens on.
-func (c *healthCmd) Run(s *session) error {
+func (c *healthCmd) Run(s *invocation) error {
 	cfg, err := config.Load(s.configFile, s.Environ)
 	if err != nil {
 		return coded(ExitConfig, err)
@@ -130,7 +130,7 @@ func (c *healthCmd) Run(s *session) error {
 type versionCmd struct{}
 
 // Run prints the version.
-func (c *versionCmd) Run(s *session) error {
+func (c *versionCmd) Run(s *invocation) error {
 	s.printf("deskbridge %s\n", version())
 	return nil
 }

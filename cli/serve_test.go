@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"net"
 	"os"
 	"path/filepath"
@@ -140,4 +141,58 @@ func TestDoctorFindsWhatDoesNotAnswer(t *testing.T) {
 	}
 	h.more = []string{"DESKBRIDGE_DATABASE_URL=mysql://root@" + dead + "/x"}
 	h.want(cli.ExitDatabase, "doctor")
+}
+
+// simulated starts a simulated Zammad and gives its access.
+func simulated(t *testing.T) (access struct {
+	URL    string `json:"url"`
+	Token  string `json:"bridge_token"`
+	Group  string `json:"group"`
+	Person string `json:"agent_token"`
+}) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	var out, log output
+	ended := make(chan int, 1)
+	go func() {
+		ended <- cli.Run(ctx, []string{"simulate", "--listen", "127.0.0.1:0", "--json"}, cli.World{Stdout: &out, Stderr: &log})
+	}()
+	t.Cleanup(func() {
+		stop()
+		if code := <-ended; code != cli.ExitOK {
+			t.Errorf("simulate ended with %d: %s", code, log.String())
+		}
+	})
+	deadline := time.After(30 * time.Second)
+	for !strings.HasSuffix(out.String(), "\n") {
+		select {
+		case <-deadline:
+			t.Fatalf("simulate is not ready: %s", log.String())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	line := struct{ Zammad any }{&access}
+	if err := json.Unmarshal([]byte(out.String()), &line); err != nil {
+		t.Fatal(err)
+	}
+	return access
+}
+
+func TestDoctorExaminesZammad(t *testing.T) {
+	t.Parallel()
+	zammad := simulated(t)
+	h := newHome(t)
+	h.want(cli.ExitOK, "region", "add", "testland", "--languages", "de", "--zammad-url", zammad.URL, "--zammad-group", zammad.Group,
+		"--zammad-token-file", h.file("token", zammad.Token), "--webhook-signature-token-file", h.file("signature", signature), "--enabled")
+	if out := h.want(cli.ExitOK, "doctor"); strings.Contains(out, "warn") || !strings.Contains(out, "the user has the rights in group "+zammad.Group) {
+		t.Error(out)
+	}
+	h.want(cli.ExitOK, "region", "set", "testland", "--zammad-group", "Backoffice")
+	if out := h.want(cli.ExitZammad, "doctor"); !strings.Contains(out, "full rights in the group") {
+		t.Error(out)
+	}
+	h.want(cli.ExitOK, "region", "set", "testland", "--zammad-group", zammad.Group, "--zammad-token-file", h.file("token", token))
+	if out := h.want(cli.ExitZammad, "doctor"); !strings.Contains(out, "make a new token") || strings.Contains(out, token) {
+		t.Error(out)
+	}
 }

@@ -10,7 +10,7 @@ import (
 type table struct{ w *tabwriter.Writer }
 
 // table begins a table; without names it has no head.
-func (s *session) table(names ...string) table {
+func (s *invocation) table(names ...string) table {
 	t := table{tabwriter.NewWriter(s.Stdout, 0, 0, 2, ' ', 0)}
 	if len(names) > 0 {
 		t.row(names...)

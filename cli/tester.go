@@ -25,7 +25,7 @@ type deviceArgs struct {
 }
 
 // with opens the installation and finds region and device.
-func (d deviceArgs) with(s *session, use func(*app.App, *bridge.Region, bridge.DeviceHash) error) error {
+func (d deviceArgs) with(s *invocation, use func(*app.App, *bridge.Region, bridge.DeviceHash) error) error {
 	if err := bridge.CheckDeviceID(d.Device); err != nil {
 		return invalid("the device id is not valid: 1 to %d letters, digits and -_.~:@+=", bridge.MaxDeviceID)
 	}
@@ -39,7 +39,7 @@ type testerSetCmd struct {
 }
 
 // Run sets the override. A running serve obeys at the next question.
-func (c *testerSetCmd) Run(s *session) error {
+func (c *testerSetCmd) Run(s *invocation) error {
 	override := gate.OverrideOut
 	if c.In {
 		override = gate.OverrideIn
@@ -47,7 +47,7 @@ func (c *testerSetCmd) Run(s *session) error {
 	return c.store(s, override)
 }
 
-func (d deviceArgs) store(s *session, override gate.Override) error {
+func (d deviceArgs) store(s *invocation, override gate.Override) error {
 	return d.with(s, func(a *app.App, r *bridge.Region, device bridge.DeviceHash) error {
 		if err := a.Store.SetTester(s.ctx, r.ID, device, override, time.Now()); err != nil {
 			return fmt.Errorf("set tester: %w", err)
@@ -60,7 +60,7 @@ func (d deviceArgs) store(s *session, override gate.Override) error {
 type testerUnsetCmd struct{ deviceArgs }
 
 // Run takes the override away.
-func (c *testerUnsetCmd) Run(s *session) error { return c.store(s, gate.OverrideNone) }
+func (c *testerUnsetCmd) Run(s *invocation) error { return c.store(s, gate.OverrideNone) }
 
 type testerListCmd struct {
 	Region string `arg:"" help:"The region."`
@@ -68,7 +68,7 @@ type testerListCmd struct {
 }
 
 // Run lists the overrides of a region.
-func (c *testerListCmd) Run(s *session) error {
+func (c *testerListCmd) Run(s *invocation) error {
 	type view struct {
 		Device   string        `json:"device_hash"`
 		Override gate.Override `json:"override"`
@@ -102,7 +102,7 @@ type testerWhyCmd struct {
 }
 
 // Run asks the gate without leaving a trace.
-func (c *testerWhyCmd) Run(s *session) error {
+func (c *testerWhyCmd) Run(s *invocation) error {
 	return c.with(s, func(a *app.App, r *bridge.Region, device bridge.DeviceHash) error {
 		d, err := bridge.Decide(s.ctx, a.Store, r, device, c.Language, c.AppVersion, time.Now())
 		if err != nil {

@@ -16,8 +16,8 @@ type Config struct {
 	// which only this machine reaches: a reverse proxy with TLS belongs in front.
 	Listen string `yaml:"listen" env:"LISTEN"`
 	// Address under which devices and Zammad reach this installation, such as
-	// https://chat.example.org. Default empty. It is shown to operators and
-	// decides nothing.
+	// https://chat.example.org. Default empty. "region show" tells with it which
+	// address the webhook in Zammad needs; it decides nothing.
 	PublicURL string `yaml:"public_url" env:"PUBLIC_URL"`
 	// Folder of the embedded database and the secret key. Default ./data; it is
 	// made if it does not exist.

@@ -29,10 +29,11 @@ func H(handle func(*gin.Context) error) gin.HandlerFunc {
 	}
 }
 
-// Resolve finds the catalogue's value for an error: the *bridge.Error in its
-// chain; ErrBodyTooLarge for a body over its bound; ErrStopping for a request
-// that was cancelled, since then the client is gone or the server stops;
-// ErrStorage where the database did not answer; ErrInternal for all else.
+// Resolve finds the catalogue's value for an error: ErrBodyTooLarge for a body
+// over its bound, whatever its reader made of that; the *bridge.Error in its
+// chain; ErrStopping for a request that was cancelled, since then the client is
+// gone or the server stops; ErrStorage where the database did not answer;
+// ErrInternal for all else.
 func Resolve(err error) *bridge.Error {
 	var (
 		known   *bridge.Error
@@ -40,10 +41,10 @@ func Resolve(err error) *bridge.Error {
 		network *net.OpError
 	)
 	switch {
-	case errors.As(err, &known):
-		return known
 	case errors.As(err, &tooLong):
 		return bridge.ErrBodyTooLarge
+	case errors.As(err, &known):
+		return known
 	case errors.Is(err, context.Canceled):
 		return bridge.ErrStopping
 	case errors.As(err, &network), errors.Is(err, driver.ErrBadConn), errors.Is(err, context.DeadlineExceeded):

@@ -66,7 +66,7 @@ func frame(t *testing.T, cfg server.Config) (*server.Server, *logBuffer) {
 	s.Limited().POST("/body", server.H(func(c *gin.Context) error {
 		body, err := io.ReadAll(c.Request.Body)
 		if err != nil {
-			return fmt.Errorf("read: %w", err)
+			return fmt.Errorf("%w: %w", bridge.ErrBody, err)
 		}
 		c.String(http.StatusCreated, "%d", len(body))
 		return nil
