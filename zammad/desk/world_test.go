@@ -23,15 +23,16 @@ import (
 // world is a Zammad over real HTTP with an administrator, an agent and the
 // bridge, and a desk that talks to it for one region.
 type world struct {
-	t      *testing.T
-	ctx    context.Context
-	url    string
-	admin  *zammad.Client
-	agent  *zammad.Client
-	group  zammad.GroupID
-	other  zammad.GroupID // the bridge has no right in it
-	region *bridge.Region
-	desk   *Desk
+	t          *testing.T
+	ctx        context.Context
+	url        string
+	admin      *zammad.Client
+	agent      *zammad.Client
+	group      zammad.GroupID
+	other      zammad.GroupID // the bridge has no right in it
+	region     *bridge.Region
+	desk       *Desk
+	agentToken bridge.Secret
 
 	// answer, if set, is asked first; it says whether it has answered.
 	answer atomic.Pointer[func(http.ResponseWriter, *http.Request) bool]
@@ -81,7 +82,8 @@ func newWorld(t *testing.T) *world {
 	w.admin = w.client("admin-token")
 	w.group = w.addGroup(chatGroup, zammad.FollowUpYes, 0)
 	w.other = w.addGroup(otherGroup, zammad.FollowUpNewTicket, 0)
-	w.agent = w.client(w.addAgent("counselor", "Cora", "Counselor", chatGroup, otherGroup))
+	w.agentToken = bridge.Secret(w.addAgent("counselor", "Cora", "Counselor", chatGroup, otherGroup))
+	w.agent = w.client(string(w.agentToken))
 	w.region = &bridge.Region{
 		ID: 1, Slug: "testland", Name: "Testland", Enabled: true, Desk: 1,
 		Settings:    bridge.RegionSettings{ZammadURL: w.url + "/", ZammadGroup: chatGroup},

@@ -153,6 +153,19 @@ func TestOpenKnowsItsArticleFromATriggersGreeting(t *testing.T) {
 	}
 }
 
+func TestOpenTakesTheFirstArticle(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.answering("POST /tickets", jsonAnswer(201, `{"id":70,"state_id":1,"customer_id":9,"article_ids":[208,207,209]}`))
+	if posted := w.open("with notes by triggers"); posted.Article != 207 || len(posted.Ticket.Articles) != 3 {
+		t.Errorf("%+v", posted)
+	}
+	w.answering("POST /tickets", jsonAnswer(201, `{"id":70,"state_id":1,"customer_id":9}`))
+	if posted := w.open("with nothing said about articles"); posted.Article != 0 || posted.Ticket.ID != 70 {
+		t.Errorf("%+v", posted)
+	}
+}
+
 func TestPost(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
