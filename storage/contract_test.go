@@ -151,14 +151,16 @@ func (w *world) finish(c bridge.Claim, o bridge.Outcome) []bridge.Change {
 // deliver carries everything that is due into a ticket.
 func (w *world) deliver(ticket bridge.TicketID, article *bridge.ArticleID) {
 	w.Helper()
-	for _, c := range w.claims() {
-		for work := w.start(c); work != nil; work = w.start(c) {
-			o := bridge.Outcome{Work: work.ID}
-			if work.Kind == bridge.WorkMessage {
-				*article++
-				o.Sent = &bridge.Sent{Ticket: ticket, State: bridge.TicketOpen, Customer: 3, Article: *article}
+	for claims := w.claims(); len(claims) > 0; claims = w.claims() {
+		for _, c := range claims {
+			for work := w.start(c); work != nil; work = w.start(c) {
+				o := bridge.Outcome{Work: work.ID}
+				if work.Kind == bridge.WorkMessage {
+					*article++
+					o.Sent = &bridge.Sent{Ticket: ticket, State: bridge.TicketOpen, Customer: 3, Article: *article}
+				}
+				w.finish(c, o)
 			}
-			w.finish(c, o)
 		}
 	}
 }

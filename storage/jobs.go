@@ -142,6 +142,14 @@ type removed struct {
 	changes                  []bridge.Change
 }
 
+// tell adds a device's change; of several to one device the last one stands.
+func (r *removed) tell(c bridge.Change) {
+	if n := len(r.changes); n > 0 && r.changes[n-1].Region == c.Region && r.changes[n-1].Device == c.Device {
+		r.changes = r.changes[:n-1]
+	}
+	r.changes = append(r.changes, c)
+}
+
 // aged are the tables that go by age alone.
 var aged = []struct {
 	name, column string
@@ -259,12 +267,12 @@ func (db *database) removeChat(tx *gorm.DB, id bridge.ChatID, before time.Time, 
 	gone := bridge.Change{Region: h.d.region, Device: h.d.hash}
 	if newest == 0 {
 		step.devices++
-		step.changes = append(step.changes, gone)
+		step.tell(gone)
 		_, err := exec(tx, "DELETE FROM devices WHERE id = ?", h.d.id)
 		return err
 	}
 	gone.Seq = bridge.Seq(h.d.seq + 1)
-	step.changes = append(step.changes, gone)
+	step.tell(gone)
 	_, err = exec(tx, "UPDATE devices SET seq = ?, changed_at = ?, current_chat_id = ? WHERE id = ?", h.d.seq+1, milli(h.now), newest, h.d.id)
 	return err
 }

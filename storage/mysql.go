@@ -20,7 +20,7 @@ import (
 
 // Bounds of MySQL's connections.
 const (
-	mysqlConnections = 32
+	mysqlConnections = 16
 	// mysqlLifetime is how long a connection is used, so that a moved or
 	// rebalanced server is noticed.
 	mysqlLifetime = 5 * time.Minute

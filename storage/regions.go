@@ -31,7 +31,7 @@ type region struct {
 	ZammadToken   string
 	WebhookSecret string
 	WebhookToken  string
-	UpdatedAt     int64
+	UpdatedAt     int64 `gorm:"autoUpdateTime:false"` // gorm would write seconds of its own clock
 }
 
 // place names what a sealed secret is for.
