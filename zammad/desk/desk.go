@@ -158,10 +158,15 @@ func (d *Desk) Reopens(ctx context.Context, r *bridge.Region, id bridge.TicketID
 	}
 }
 
-// ticket translates a ticket. Included and Successor are left to the caller.
+// ticket translates a ticket whose state has to be looked up.
 func (s *site) ticket(ctx context.Context, t zammad.Ticket) bridge.Ticket {
+	return ticket(t, s.states.of(ctx, t.StateID))
+}
+
+// ticket translates a ticket. Included and Successor are left to the caller.
+func ticket(t zammad.Ticket, state bridge.TicketState) bridge.Ticket {
 	out := bridge.Ticket{
-		ID: bridge.TicketID(t.ID), State: s.states.of(ctx, t.StateID),
+		ID: bridge.TicketID(t.ID), State: state,
 		Articles: make([]bridge.ArticleID, len(t.ArticleIDs)), ChangedAt: t.UpdatedAt,
 	}
 	for i, id := range t.ArticleIDs {

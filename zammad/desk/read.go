@@ -196,12 +196,16 @@ func (s *site) linked(ctx context.Context, id zammad.TicketID) (bool, error) {
 // which the one before it ended: with plain page numbers a ticket that changes
 // meanwhile would move to the end and shift another one out of sight. It stops
 // after 10,000 tickets; ask again from the last one's ChangedAt for the rest.
+// Once an hour it also reads the list of ticket states, for everybody.
 func (d *Desk) Changed(ctx context.Context, r *bridge.Region, since time.Time) ([]bridge.Ticket, error) {
 	s, err := d.site(r)
 	if err != nil {
 		return nil, err
 	}
 	ctx = zammad.Housekeeping(ctx)
+	if err := s.states.warm(ctx); err != nil {
+		return nil, err
+	}
 	var out []bridge.Ticket
 	seen := make(map[zammad.TicketID]time.Time)
 	from, page := searchFrom(since), 1

@@ -305,7 +305,7 @@ func TestChanged(t *testing.T) {
 	a, b := w.open("a"), w.open("b")
 	since := b.Ticket.ChangedAt
 	var changed []bridge.Ticket
-	w.wantCalls("POST /tickets/search", func() {
+	w.wantCalls("GET /ticket_states, POST /tickets/search", func() {
 		var err error
 		changed, err = w.desk.Changed(w.ctx, w.region, since)
 		w.must(err)
@@ -438,9 +438,14 @@ func TestStatesAreReadSeldom(t *testing.T) {
 	opened := w.open("first")
 	const list = "GET /ticket_states"
 	read := func() { _, err := w.desk.Ticket(w.ctx, w.region, opened.Ticket.ID); w.must(err) }
+	search := func() { _, err := w.desk.Changed(w.ctx, w.region, time.Now()); w.must(err) }
 	w.wantCalls("GET /tickets/{id}", read)
+	w.wantCalls(list+", POST /tickets/search", search)
+	w.wantCalls("POST /tickets/search", search)
+	// Once in a while the search reads the list anew; nobody else waits for it.
 	w.later.Store(int64(statesFor))
-	w.wantCalls("GET /tickets/{id}, "+list, read)
+	w.wantCalls("GET /tickets/{id}", read)
+	w.wantCalls(list+", POST /tickets/search", search)
 	// A state that is not known makes the list be read again, but not each time.
 	types, err := w.admin.States.List(w.ctx)
 	w.must(err)

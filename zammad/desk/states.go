@@ -10,7 +10,8 @@ import (
 )
 
 // statesFor is how long Zammad's list of ticket states is believed: an
-// administrator adds or changes one a few times in a Zammad's life.
+// administrator adds or changes one a few times in a Zammad's life. It is the
+// search for changes that reads it anew, so that nobody waits for it.
 //
 // Failure policy: an id that is not in the list makes it be read at once; if
 // that fails the old list goes on.
@@ -32,6 +33,7 @@ type states struct {
 
 	mu     sync.Mutex
 	known  stateList
+	born   zammad.StateID // of the last ticket that was made; 0: none yet
 	reopen zammad.StateID
 	read   time.Time
 }
@@ -42,8 +44,7 @@ func newStates(client *zammad.Client, now func() time.Time) *states {
 	return s
 }
 
-// warm reads the list unless it is known: at most one call. Writes do this
-// first, so that what they answer can be read without another call.
+// warm reads the list unless it is known and not too old: at most one call.
 func (s *states) warm(ctx context.Context) error {
 	_, err := s.list(ctx, func(stateList) bool { return true })
 	return err
@@ -52,9 +53,36 @@ func (s *states) warm(ctx context.Context) error {
 // of translates a state. One that cannot be learned counts as open, which
 // loses nothing: the next reading of the ticket tells.
 func (s *states) of(ctx context.Context, id zammad.StateID) bridge.TicketState {
+	if state := s.learned(id); state != bridge.TicketNone {
+		return state
+	}
 	has := func(known stateList) bool { _, ok := known[id]; return ok }
 	if known, _ := s.list(ctx, has); known[id] != bridge.TicketNone {
 		return known[id]
+	}
+	return bridge.TicketOpen
+}
+
+// learned translates a state without any call; TicketNone if it is not known.
+func (s *states) learned(id zammad.StateID) bridge.TicketState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	state := s.known[id]
+	if state == bridge.TicketNone && id != 0 && id == s.born {
+		return bridge.TicketOpen
+	}
+	return state
+}
+
+// bear translates the state of a ticket that was just made. It is open, so no
+// list is needed to say so, and neither for the messages that follow. Should a
+// trigger have closed it at once, the next list tells.
+func (s *states) bear(id zammad.StateID) bridge.TicketState {
+	s.mu.Lock()
+	s.born = id
+	s.mu.Unlock()
+	if state := s.learned(id); state != bridge.TicketNone {
+		return state
 	}
 	return bridge.TicketOpen
 }

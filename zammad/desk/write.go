@@ -15,19 +15,15 @@ import (
 // they must be unique for ever.
 const aliasShown = 6
 
-// Open makes customer, ticket and first article: one call (contract 00.2), and
-// once in a while one before it, see states. The customer has no e-mail, so
-// that no default trigger and no reply button writes mail to it (contract 2.2,
-// 3.5).
+// Open makes customer, ticket and first article: one call (contract 00.2). The
+// customer has no e-mail, so that no default trigger and no reply button writes
+// mail to it (contract 2.2, 3.5).
 //
 // A 403 of a token that works means that it may not create tickets in the
 // region's group, which concerns every new chat: DeskDenied.
 func (d *Desk) Open(ctx context.Context, r *bridge.Region, o bridge.Opening) (bridge.Posted, error) {
 	s, err := d.site(r)
 	if err != nil {
-		return bridge.Posted{}, err
-	}
-	if err := s.states.warm(ctx); err != nil {
 		return bridge.Posted{}, err
 	}
 	set := r.Settings.WithDefaults()
@@ -50,7 +46,7 @@ func (d *Desk) Open(ctx context.Context, r *bridge.Region, o bridge.Opening) (br
 		}
 		return bridge.Posted{}, withoutText(err, o.Text)
 	}
-	posted := bridge.Posted{Ticket: s.ticket(ctx, answer), Customer: bridge.CustomerID(answer.CustomerID)}
+	posted := bridge.Posted{Ticket: ticket(answer, s.states.bear(answer.StateID)), Customer: bridge.CustomerID(answer.CustomerID)}
 	if len(posted.Ticket.Articles) > 0 {
 		// Triggers may have added notes in the same transaction, but later.
 		posted.Article = slices.Min(posted.Ticket.Articles)
@@ -59,8 +55,9 @@ func (d *Desk) Open(ctx context.Context, r *bridge.Region, o bridge.Opening) (br
 }
 
 // Post adds a message to a ticket: one call, whose answer shows the ticket's
-// state at once (contract 00.16). With p.Reopen the state changes in the same
-// transaction. Article of the answer is set if exactly one of the ticket's
+// state at once (contract 00.16); one more after it if that state is not known
+// yet, and one before it if p.Reopen needs the list of states. With p.Reopen
+// the state changes in the same transaction. Article of the answer is set if exactly one of the ticket's
 // articles is not among p.Known.
 func (d *Desk) Post(ctx context.Context, r *bridge.Region, p bridge.Post) (bridge.Posted, error) {
 	s, err := d.site(r)
@@ -77,12 +74,9 @@ func (d *Desk) Post(ctx context.Context, r *bridge.Region, p bridge.Post) (bridg
 	}
 	change := zammad.TicketUpdate{Article: &article}
 	if p.Reopen {
-		change.StateID, err = s.states.opened(ctx)
-	} else {
-		err = s.states.warm(ctx)
-	}
-	if err != nil {
-		return bridge.Posted{}, err
+		if change.StateID, err = s.states.opened(ctx); err != nil {
+			return bridge.Posted{}, err
+		}
 	}
 	answer, err := s.Tickets.Update(ctx, zammad.TicketID(p.Ticket), change)
 	if err != nil {

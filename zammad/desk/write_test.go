@@ -11,10 +11,9 @@ import (
 func TestOpen(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.open("warms the list of states")
 	uuid := newUUID()
 	var posted bridge.Posted
-	w.wantCalls("POST /tickets", func() {
+	w.wantCalls("POST /tickets", func() { // also as the first call of a process
 		var err error
 		posted, err = w.desk.Open(w.ctx, w.region, bridge.Opening{
 			UUID: uuid, Text: "Hello <b>you</b> &\n  second line", Alias: alias, Language: "de",
@@ -226,6 +225,26 @@ func TestPostMeetsAClosedTicket(t *testing.T) {
 	}
 }
 
+func TestPostLearnsAStateAfterTheAnswer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	opened := w.open("first")
+	post := func(text string, want bridge.TicketState) func() {
+		return func() {
+			t.Helper()
+			posted, err := w.desk.Post(w.ctx, w.region, bridge.Post{UUID: newUUID(), Text: text, Ticket: opened.Ticket.ID, Customer: opened.Customer})
+			w.must(err)
+			if posted.Ticket.State != want {
+				t.Errorf("%s: state %q, want %q", text, posted.Ticket.State, want)
+			}
+		}
+	}
+	w.wantCalls("PUT /tickets/{id}", post("in the state of a new ticket", bridge.TicketOpen))
+	w.setState(opened.Ticket.ID, "closed")
+	w.wantCalls("PUT /tickets/{id}, GET /ticket_states", post("in a state that was not met yet", bridge.TicketClosed))
+	w.wantCalls("PUT /tickets/{id}", post("in a known state", bridge.TicketClosed))
+}
+
 func TestPostReopensWhateverTheStatesAreCalled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -238,7 +257,7 @@ func TestPostReopensWhateverTheStatesAreCalled(t *testing.T) {
 	opened := w.open("first")
 	w.setState(opened.Ticket.ID, "Zustand closed")
 	var posted bridge.Posted
-	w.wantCalls("PUT /tickets/{id}", func() {
+	w.wantCalls("GET /ticket_states, PUT /tickets/{id}", func() { // the list says which state to set
 		posted, err = w.desk.Post(w.ctx, w.region, bridge.Post{
 			UUID: newUUID(), Text: "again", Ticket: opened.Ticket.ID, Customer: opened.Customer, Reopen: true, Known: opened.Ticket.Articles,
 		})
