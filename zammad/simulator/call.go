@@ -57,7 +57,7 @@ func invalid(text string) error      { return &failure{status: 422, text: text} 
 func refused(text string) error      { return &failure{status: 422, text: text, hidden: true} }
 func broken(text string) error       { return &failure{status: 500, text: text, hidden: true} }
 
-const maxRequest = 64 << 20 // bytes; the web server that ships with Zammad allows 50 MB
+const maxRequest = 50 << 20 // bytes; what the web server that ships with Zammad allows
 
 // serve wraps a handler: parameters, credentials, one transaction, triggers, the answer.
 func (s *Simulator) serve(rt route) http.HandlerFunc {
@@ -80,6 +80,9 @@ func (c *call) run(rt route, parseErr error) (any, error) {
 	c.runScheduler(c.now)
 	if err := c.authenticate(); err != nil {
 		return nil, err
+	}
+	if tooLarge := new(http.MaxBytesError); errors.As(parseErr, &tooLarge) {
+		return nil, &failure{status: http.StatusRequestEntityTooLarge, text: "Request Entity Too Large"}
 	}
 	if parseErr != nil {
 		return nil, broken(parseErr.Error())

@@ -4,7 +4,9 @@
 // recordings of a real one (see TestRecordingsReplay). It keeps everything in memory.
 //
 // Requests are answered one at a time, each as one transaction: what is refused leaves
-// nothing behind but used-up ids. Scheduler jobs and mail are stored but never run.
+// nothing behind but used-up ids. Not simulated: scheduler jobs (stored, never run), mail,
+// picture previews, time accounting, and the spurious deliveries that a real Zammad may send
+// after refused updates (contract 00.6).
 package simulator
 
 import (

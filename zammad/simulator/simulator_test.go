@@ -400,3 +400,36 @@ func TestFastClockShortensPauses(t *testing.T) {
 		t.Errorf("the clock moved by %v only", passed)
 	}
 }
+
+// FuzzRequests holds that no JSON body makes a handler panic, and that a refusal is JSON.
+func FuzzRequests(f *testing.F) {
+	for i, body := range []string{
+		`{"title":"x","group":"Users","customer":{"login":"a"},"article":{"body":"b","type":"chat","origin_by":"a","attachments":[{"filename":"f","data":"eA==","mime-type":"image/png"}]}}`,
+		`{"state":"closed","pending_time":"x","owner_id":3,"preferences":{"a":1},"article":{"body":"<img src='data:image/png;base64,eA=='>","content_type":"text/html"}}`,
+		`{"ticket_id":1,"body":"x","type_id":99,"sender":"System"}`,
+		`{"condition":{"operator":"OR","conditions":[{"name":"ticket.id","operator":"is","value":1},{"name":"article.body","operator":"contains","value":["x"]}]},"expand":true}`,
+		`{"name":"t","condition":{"ticket.action":{"operator":"is","value":"create"}},"perform":{"article.note":{"subject":"#{ticket.owner.login}","body":"#{article.from.x}","internal":"true"},"ticket.state_id":{"value":"4"}}}`,
+		`{"object":"Ticket","name":"x","data_type":"boolean","data_option":{},"screens":{"edit":1}}`,
+		`{"login":"a","roles":[1],"groups":{"Users":"full"},"group_ids":[],"email":1}`,
+	} {
+		f.Add(i, body)
+	}
+	paths := []string{"POST /tickets", "PUT /tickets/1", "POST /ticket_articles", "POST /tickets/search", "POST /triggers",
+		"POST /object_manager_attributes", "POST /users", "PUT /ticket_articles/1", "POST /groups", "POST /webhooks"}
+	f.Fuzz(func(t *testing.T, which int, body string) {
+		sim := New(Config{AdminToken: "admin"})
+		h := sim.Handler()
+		for _, target := range []string{paths[max(which, -which, 0)%len(paths)], "POST /tickets"} {
+			method, path, _ := strings.Cut(target, " ")
+			req := httptest.NewRequest(method, "/api/v1"+path, strings.NewReader(body))
+			req.Header.Set("Accept", "application/json")
+			req.Header.Set("Content-Type", "application/json")
+			req.Header.Set("Authorization", "Token token=admin")
+			rec := httptest.NewRecorder()
+			h.ServeHTTP(rec, req)
+			if rec.Code >= 300 && !json.Valid(rec.Body.Bytes()) {
+				t.Errorf("%s: %d %s", target, rec.Code, rec.Body)
+			}
+		}
+	})
+}

@@ -3,6 +3,9 @@ package sanitizer
 import (
 	"strings"
 	"testing"
+
+	"golang.org/x/net/html"
+	"pgregory.net/rapid"
 )
 
 func TestClean(t *testing.T) {
@@ -44,6 +47,30 @@ func FuzzClean(f *testing.F) {
 		out := Clean(s)
 		if strings.Contains(strings.ToLower(out), "<script") {
 			t.Errorf("Clean(%q) lets a script through: %q", s, out)
+		}
+	})
+}
+
+// Text that a bridge sends escaped, with <br> for line feeds, comes back equal
+// (contract 00.21).
+func TestEscapedTextSurvives(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.StringOf(rapid.OneOf(rapid.SampledFrom([]rune("<>&\"' \n\t;#/:.=abc&lt;\u00a0\u200d\u202e😀")), rapid.Rune())).Draw(t, "text")
+		text = strings.ReplaceAll(removeInvalid(strings.ToValidUTF8(text, "")), "\r", "")
+		escaped := strings.ReplaceAll(html.EscapeString(text), "\n", "<br>")
+		var back strings.Builder
+		z := html.NewTokenizer(strings.NewReader(Clean(escaped)))
+		for kind := z.Next(); kind != html.ErrorToken; kind = z.Next() {
+			switch name, _ := z.TagName(); {
+			case kind == html.TextToken:
+				back.WriteString(string(z.Text()))
+			case kind == html.StartTagToken && string(name) == "br":
+				back.WriteString("\n")
+			}
+		}
+		if back.String() != text {
+			t.Fatalf("%q came back as %q", text, back.String())
 		}
 	})
 }

@@ -1,6 +1,6 @@
 import { call, Refusal, useToken } from './api.js';
 import { attachment, render } from './body.js';
-import { language, speak, t } from './texts.js';
+import { language, speak, stateName, t } from './texts.js';
 
 const $ = (id) => document.getElementById(id);
 const pollEvery = 1500; // milliseconds
@@ -163,7 +163,7 @@ function showTickets() {
     make('button', {
       type: 'button', class: 'row', 'data-test': 'ticket-row', 'data-ticket-id': x.id, 'data-key': 'ticket-' + x.id, 'data-state': x.state,
       'aria-current': String(Boolean(desk.open && desk.open.id === x.id)), onclick: () => choose(x),
-    }, make('strong', { dir: 'auto' }, x.title), ' ', make('span', { class: 'badge' }, x.state), make('br', {}),
+    }, make('strong', { dir: 'auto' }, x.title), ' ', make('span', { class: 'badge' }, stateName(x.state)), make('br', {}),
     make('span', { class: 'quiet' }, `#${x.number} · ${when(x.updated_at)}`)))));
   $('no-tickets').hidden = visible.length > 0;
 }
@@ -185,7 +185,8 @@ function showTicket() {
   $('ticket').dataset.ticketId = x.id;
   $('ticket-title').textContent = x.title;
   $('ticket-number').textContent = '#' + x.number;
-  $('ticket-state').textContent = x.state;
+  $('ticket-state').textContent = stateName(x.state);
+  $('ticket-state').dataset.state = x.state;
   $('ticket-customer').textContent = x.customer;
   $('close').hidden = isDone(x);
   $('reopen').hidden = !isDone(x);

@@ -15,6 +15,7 @@ const en = {
   askDelete: 'Delete ticket {number} with all its articles? This cannot be undone.', askNote: 'Delete this note?',
   askMerge: 'Merge ticket {number} into {target}? Its articles move there.',
   emptyReply: 'Write something first.', noTarget: 'Choose a ticket to merge into.', noGroup: 'Choose another group.', gone: 'This ticket was deleted.', outOfSight: 'You may no longer see this ticket.',
+  states: {},
   badToken: 'This token is not accepted.', offline: 'No connection to Zammad. Trying again.', refused: 'Zammad refused: {text}',
 };
 const de = {
@@ -33,6 +34,7 @@ const de = {
   askDelete: 'Ticket {number} mit allen Artikeln löschen? Das lässt sich nicht rückgängig machen.', askNote: 'Diese Notiz löschen?',
   askMerge: 'Ticket {number} mit {target} zusammenführen? Seine Artikel ziehen dorthin um.',
   emptyReply: 'Schreiben Sie zuerst etwas.', noTarget: 'Wählen Sie ein Ticket zum Zusammenführen.', noGroup: 'Wählen Sie eine andere Gruppe.', gone: 'Dieses Ticket wurde gelöscht.', outOfSight: 'Sie dürfen dieses Ticket nicht mehr sehen.',
+  states: { new: 'neu', open: 'offen', closed: 'geschlossen', merged: 'zusammengeführt', 'pending reminder': 'warten auf Erinnerung', 'pending close': 'warten auf Schließen' },
   badToken: 'Dieses Token wird nicht angenommen.', offline: 'Keine Verbindung zu Zammad. Neuer Versuch läuft.', refused: 'Zammad lehnt ab: {text}',
 };
 const all = { en, de };
@@ -45,6 +47,9 @@ export const language = () => current;
 // t returns the words for a key, with {name} filled in.
 export const t = (key, values = {}) =>
   all[current][key].replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ''));
+
+// stateName translates the state names of a new Zammad; others stay as the admin named them.
+export const stateName = (state) => all[current].states[state] || state;
 
 // speak chooses a language and writes it into the page.
 export function speak(lang) {
