@@ -74,7 +74,9 @@ func readBody(r *http.Request) (form, error) {
 	if err != nil && media == "" {
 		return form{}, bridge.ErrContentType
 	}
-	if charset := strings.ToLower(params["charset"]); charset != "" && charset != "utf-8" && charset != "us-ascii" {
+	switch strings.ToLower(params["charset"]) {
+	case "", "utf-8", "utf8", "us-ascii":
+	default:
 		return form{}, refuse(bridge.ErrContentType, "Send text as UTF-8.")
 	}
 	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {

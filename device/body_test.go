@@ -62,6 +62,7 @@ func TestReadSending(t *testing.T) {
 		{"multipart as the app sends it", multi, parts(`name="message"`, "Hi <b>\r\nä"), nil, bridge.Sending{Text: "Hi <b>\nä"}},
 		{"JSON", jsonType, `{"message":"Hi \u00e4 \ud83d\ude00 \\ud800"}`, nil, bridge.Sending{Text: `Hi ä 😀 \ud800`}},
 		{"JSON with a charset", "application/json; charset=UTF-8", `{"message":"x"}`, nil, bridge.Sending{Text: "x"}},
+		{"JSON with a charset by another name", "application/json; charset=utf8", `{"message":"x"}`, nil, bridge.Sending{Text: "x"}},
 		{"type in other letters", "Application/JSON", `{"message":"x"}`, nil, bridge.Sending{Text: "x"}},
 		{"unknown fields are ignored", jsonType, `{"new":{"a":[1,{}]},"message":"x","z":1e9,"s":"\ud800"}`, nil, bridge.Sending{Text: "x"}},
 		{"unknown parts are ignored", multi, parts(`name="new"`, "1", `name="message"`, "x"), nil, bridge.Sending{Text: "x"}},
