@@ -85,12 +85,12 @@ func (db *database) openSQLite(ctx context.Context, rawURL string) error {
 		return damaged(err)
 	}
 	pool := &pinned{conn: conn, prepared: make(map[string]*sql.Stmt)}
-	db.close = append([]io.Closer{pool}, db.close...)
-	tx, err := gorm.Open(sqliteDialect{&sqlite.Dialector{Conn: pool}}, gormConfig())
-	if err != nil {
+	writer := &committer{pool: pool}
+	db.close = append([]io.Closer{writer}, db.close...)
+	if writer.tx, err = gorm.Open(sqliteDialect{&sqlite.Dialector{Conn: pool}}, gormConfig()); err != nil {
 		return damaged(err)
 	}
-	db.writer = &committer{tx: tx}
+	db.writer = writer
 	return nil
 }
 
@@ -139,10 +139,7 @@ func (p *pinned) PrepareContext(ctx context.Context, query string) (*sql.Stmt, e
 		return stmt, nil
 	}
 	if len(p.prepared) >= maxPrepared {
-		for _, stmt := range p.prepared {
-			stmt.Close()
-		}
-		clear(p.prepared)
+		p.forget()
 	}
 	stmt, err := p.conn.PrepareContext(ctx, query)
 	if err != nil {
@@ -150,6 +147,13 @@ func (p *pinned) PrepareContext(ctx context.Context, query string) (*sql.Stmt, e
 	}
 	p.prepared[query] = stmt
 	return stmt, nil
+}
+
+func (p *pinned) forget() {
+	for _, stmt := range p.prepared {
+		stmt.Close()
+	}
+	clear(p.prepared)
 }
 
 func (p *pinned) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
@@ -174,5 +178,9 @@ func (p *pinned) QueryRowContext(ctx context.Context, query string, args ...any)
 	return p.conn.QueryRowContext(ctx, query, args...)
 }
 
-// Close gives the connection back to its pool.
-func (p *pinned) Close() error { return p.conn.Close() }
+// Close ends the statements, without which the connection would stay open, and
+// gives it back to its pool.
+func (p *pinned) Close() error {
+	p.forget()
+	return p.conn.Close()
+}

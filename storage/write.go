@@ -18,7 +18,10 @@ const maxBatch = 128
 // running share the next. Nobody runs in the background: the first who comes
 // leads, and hands the lead on with the next batch.
 type committer struct {
-	tx *gorm.DB // the writing connection; the leader's
+	tx *gorm.DB // on pool; the leader's
+
+	open sync.Mutex // held while a batch runs
+	pool *pinned
 
 	mu      sync.Mutex
 	busy    bool
@@ -65,6 +68,14 @@ func (w *committer) write(ctx context.Context, do func(tx *gorm.DB) error) error
 		panic(c.panic)
 	}
 	return failure(c.err)
+}
+
+// Close closes the connection after the batch that runs. Changes that come later
+// fail.
+func (w *committer) Close() error {
+	w.open.Lock()
+	defer w.open.Unlock()
+	return w.pool.Close()
 }
 
 // leave takes a change out of the queue; false says that it is in a batch or
@@ -115,6 +126,8 @@ func (w *committer) lead() {
 // commit runs a batch in one transaction, each change within a savepoint of its
 // own. Its error is that of the whole batch: then nothing was stored.
 func (w *committer) commit(batch []*change) error {
+	w.open.Lock()
+	defer w.open.Unlock()
 	tx := w.tx.WithContext(context.WithoutCancel(batch[0].ctx))
 	if _, err := exec(tx, "BEGIN IMMEDIATE"); err != nil {
 		return fmt.Errorf("begin: %w", err)

@@ -1,0 +1,206 @@
+CREATE TABLE `articles` (
+  `desk_id` bigint NOT NULL,
+  `article_id` bigint NOT NULL,
+  `ticket_id` bigint NOT NULL,
+  `chat_id` bigint NOT NULL,
+  `message_id` bigint DEFAULT NULL,
+  `visible` tinyint NOT NULL,
+  PRIMARY KEY (`desk_id`,`article_id`),
+  KEY `articles_chat` (`chat_id`),
+  KEY `articles_message` (`message_id`),
+  CONSTRAINT `articles_of_chat` FOREIGN KEY (`chat_id`) REFERENCES `chats` (`id`),
+  CONSTRAINT `articles_of_message` FOREIGN KEY (`message_id`) REFERENCES `messages` (`id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
+CREATE TABLE `chats` (
+  `id` bigint NOT NULL AUTO_INCREMENT,
+  `region_id` bigint NOT NULL,
+  `device_id` bigint NOT NULL,
+  `language` varchar(100) NOT NULL,
+  `consent` tinyint DEFAULT NULL,
+  `consent_at` bigint NOT NULL,
+  `desk_id` bigint NOT NULL,
+  `ticket_id` bigint DEFAULT NULL,
+  `customer_id` bigint NOT NULL,
+  `ticket_state` varchar(20) NOT NULL,
+  `checked_at` bigint NOT NULL,
+  `created_at` bigint NOT NULL,
+  `last_message_at` bigint NOT NULL,
+  `lane_due` bigint DEFAULT NULL,
+  `claim_id` varchar(64) NOT NULL,
+  `claimed_until` bigint NOT NULL,
+  PRIMARY KEY (`id`),
+  UNIQUE KEY `chats_ticket` (`desk_id`,`ticket_id`),
+  KEY `chats_lane` (`desk_id`,`lane_due`),
+  KEY `chats_device` (`device_id`),
+  KEY `chats_age` (`region_id`,`last_message_at`),
+  CONSTRAINT `chats_of_device` FOREIGN KEY (`device_id`) REFERENCES `devices` (`id`),
+  CONSTRAINT `chats_region` FOREIGN KEY (`region_id`) REFERENCES `regions` (`id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
+CREATE TABLE `deliveries` (
+  `id` bigint NOT NULL AUTO_INCREMENT,
+  `region_id` bigint NOT NULL,
+  `delivery_key` varbinary(500) NOT NULL,
+  `body` longblob NOT NULL,
+  `hint` tinyint NOT NULL,
+  `claim_id` varchar(64) NOT NULL,
+  `claimed_until` bigint NOT NULL,
+  `due` bigint NOT NULL,
+  `attempts` bigint NOT NULL,
+  `outcome` varchar(40) NOT NULL,
+  `reason` text NOT NULL,
+  `received_at` bigint NOT NULL,
+  `finished_at` bigint NOT NULL,
+  PRIMARY KEY (`id`),
+  UNIQUE KEY `deliveries_key` (`region_id`,`delivery_key`),
+  KEY `deliveries_due` (`outcome`,`due`),
+  KEY `deliveries_age` (`received_at`),
+  CONSTRAINT `deliveries_region` FOREIGN KEY (`region_id`) REFERENCES `regions` (`id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
+CREATE TABLE `desks` (
+  `id` bigint NOT NULL AUTO_INCREMENT,
+  `url` varchar(500) NOT NULL,
+  PRIMARY KEY (`id`),
+  UNIQUE KEY `desks_url` (`url`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
+CREATE TABLE `devices` (
+  `id` bigint NOT NULL AUTO_INCREMENT,
+  `region_id` bigint NOT NULL,
+  `device_hash` binary(32) NOT NULL,
+  `alias` varchar(100) NOT NULL,
+  `seq` bigint NOT NULL,
+  `changed_at` bigint NOT NULL,
+  `current_chat_id` bigint NOT NULL,
+  `last_message_at` bigint NOT NULL,
+  `opened_at` bigint NOT NULL,
+  PRIMARY KEY (`id`),
+  UNIQUE KEY `devices_device` (`region_id`,`device_hash`),
+  KEY `devices_changed` (`changed_at`),
+  CONSTRAINT `devices_region` FOREIGN KEY (`region_id`) REFERENCES `regions` (`id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
+CREATE TABLE `exposures` (
+  `region_id` bigint NOT NULL,
+  `device_hash` binary(32) NOT NULL,
+  `day` varchar(10) NOT NULL,
+  `served` tinyint NOT NULL,
+  `reason` varchar(40) NOT NULL,
+  `told_at` bigint NOT NULL,
+  PRIMARY KEY (`region_id`,`device_hash`,`day`),
+  KEY `exposures_age` (`told_at`),
+  CONSTRAINT `exposures_region` FOREIGN KEY (`region_id`) REFERENCES `regions` (`id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
+CREATE TABLE `goose_db_version` (
+  `id` bigint unsigned NOT NULL AUTO_INCREMENT,
+  `version_id` bigint NOT NULL,
+  `is_applied` tinyint NOT NULL,
+  `tstamp` datetime DEFAULT current_timestamp(),
+  PRIMARY KEY (`id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
+CREATE TABLE `job_runs` (
+  `id` bigint NOT NULL AUTO_INCREMENT,
+  `job` varchar(200) NOT NULL,
+  `instance` varchar(200) NOT NULL,
+  `dry_run` tinyint NOT NULL,
+  `started_at` bigint NOT NULL,
+  `ended_at` bigint NOT NULL,
+  `counts` text NOT NULL,
+  `error` text NOT NULL,
+  PRIMARY KEY (`id`),
+  KEY `job_runs_age` (`started_at`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
+CREATE TABLE `leases` (
+  `name` varchar(200) NOT NULL,
+  `holder` varchar(200) NOT NULL,
+  `held_until` bigint NOT NULL,
+  PRIMARY KEY (`name`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
+CREATE TABLE `marks` (
+  `name` varchar(200) NOT NULL,
+  `read_at` bigint NOT NULL,
+  PRIMARY KEY (`name`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
+CREATE TABLE `messages` (
+  `id` bigint NOT NULL AUTO_INCREMENT,
+  `device_id` bigint NOT NULL,
+  `chat_id` bigint NOT NULL,
+  `seq` bigint NOT NULL,
+  `uuid` varbinary(64) NOT NULL,
+  `author` varchar(20) NOT NULL,
+  `name` text NOT NULL,
+  `html` mediumtext NOT NULL,
+  `text` mediumtext NOT NULL,
+  `automatic` tinyint NOT NULL,
+  `status` varchar(20) NOT NULL,
+  `fail_code` varchar(100) NOT NULL,
+  `client_key` varbinary(200) DEFAULT NULL,
+  `created_at` bigint NOT NULL,
+  `retracted` tinyint NOT NULL,
+  PRIMARY KEY (`id`),
+  UNIQUE KEY `messages_uuid` (`uuid`),
+  UNIQUE KEY `messages_key` (`device_id`,`client_key`),
+  KEY `messages_seq` (`device_id`,`seq`),
+  KEY `messages_chat` (`chat_id`,`status`),
+  CONSTRAINT `messages_of_chat` FOREIGN KEY (`chat_id`) REFERENCES `chats` (`id`),
+  CONSTRAINT `messages_of_device` FOREIGN KEY (`device_id`) REFERENCES `devices` (`id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
+CREATE TABLE `migration_lease` (
+  `id` bigint NOT NULL,
+  `holder` varchar(64) NOT NULL,
+  `held_until` bigint NOT NULL,
+  PRIMARY KEY (`id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
+CREATE TABLE `outbox` (
+  `id` bigint NOT NULL AUTO_INCREMENT,
+  `chat_id` bigint NOT NULL,
+  `kind` varchar(20) NOT NULL,
+  `message_id` bigint DEFAULT NULL,
+  `previous` varchar(100) NOT NULL,
+  `attempts` bigint NOT NULL,
+  `started_at` bigint NOT NULL,
+  `dead` tinyint NOT NULL,
+  `reason` text NOT NULL,
+  `error_id` varchar(200) NOT NULL,
+  `created_at` bigint NOT NULL,
+  PRIMARY KEY (`id`),
+  KEY `outbox_lane` (`chat_id`,`dead`),
+  KEY `outbox_message` (`message_id`),
+  CONSTRAINT `outbox_of_chat` FOREIGN KEY (`chat_id`) REFERENCES `chats` (`id`),
+  CONSTRAINT `outbox_of_message` FOREIGN KEY (`message_id`) REFERENCES `messages` (`id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
+CREATE TABLE `regions` (
+  `id` bigint NOT NULL AUTO_INCREMENT,
+  `slug` varchar(200) NOT NULL,
+  `name` varchar(500) NOT NULL,
+  `enabled` tinyint NOT NULL,
+  `version` bigint NOT NULL,
+  `salt` varchar(200) NOT NULL,
+  `desk_id` bigint NOT NULL,
+  `settings` mediumtext NOT NULL,
+  `zammad_token` text NOT NULL,
+  `webhook_secret` text NOT NULL,
+  `webhook_token` text NOT NULL,
+  `updated_at` bigint NOT NULL,
+  PRIMARY KEY (`id`),
+  UNIQUE KEY `regions_slug` (`slug`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
+CREATE TABLE `testers` (
+  `region_id` bigint NOT NULL,
+  `device_hash` binary(32) NOT NULL,
+  `override` varchar(20) NOT NULL,
+  `set_at` bigint NOT NULL,
+  PRIMARY KEY (`region_id`,`device_hash`),
+  CONSTRAINT `testers_region` FOREIGN KEY (`region_id`) REFERENCES `regions` (`id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;

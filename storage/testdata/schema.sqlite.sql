@@ -1,0 +1,189 @@
+CREATE TABLE articles (
+    desk_id    INTEGER NOT NULL,
+    article_id INTEGER NOT NULL,
+    ticket_id  INTEGER NOT NULL,
+    chat_id    INTEGER NOT NULL REFERENCES chats (id),
+    message_id INTEGER REFERENCES messages (id), -- NULL: never shown
+    visible    INTEGER NOT NULL,
+    PRIMARY KEY (desk_id, article_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX articles_chat ON articles (chat_id);
+
+CREATE INDEX articles_message ON articles (message_id);
+
+CREATE TABLE chats (
+    id              INTEGER PRIMARY KEY AUTOINCREMENT,
+    region_id       INTEGER NOT NULL REFERENCES regions (id),
+    device_id       INTEGER NOT NULL REFERENCES devices (id),
+    language        TEXT    NOT NULL,
+    consent         INTEGER,          -- NULL: never asked
+    consent_at      INTEGER NOT NULL,
+    desk_id         INTEGER NOT NULL, -- 0: no desk
+    ticket_id       INTEGER,          -- NULL: not opened yet
+    customer_id     INTEGER NOT NULL,
+    ticket_state    TEXT    NOT NULL,
+    checked_at      INTEGER NOT NULL,
+    created_at      INTEGER NOT NULL,
+    last_message_at INTEGER NOT NULL,
+    lane_due        INTEGER,          -- NULL: the lane is empty
+    claim_id        TEXT    NOT NULL,
+    claimed_until   INTEGER NOT NULL,
+    UNIQUE (desk_id, ticket_id)
+) STRICT;
+
+CREATE INDEX chats_age ON chats (region_id, last_message_at);
+
+CREATE INDEX chats_device ON chats (device_id);
+
+CREATE INDEX chats_lane ON chats (desk_id, lane_due);
+
+CREATE TABLE deliveries (
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    region_id     INTEGER NOT NULL REFERENCES regions (id),
+    delivery_key  TEXT    NOT NULL,
+    body          BLOB    NOT NULL,
+    hint          INTEGER NOT NULL,
+    claim_id      TEXT    NOT NULL,
+    claimed_until INTEGER NOT NULL,
+    due           INTEGER NOT NULL,
+    attempts      INTEGER NOT NULL,
+    outcome       TEXT    NOT NULL, -- empty: not relayed yet
+    reason        TEXT    NOT NULL,
+    received_at   INTEGER NOT NULL,
+    finished_at   INTEGER NOT NULL,
+    UNIQUE (region_id, delivery_key)
+) STRICT;
+
+CREATE INDEX deliveries_age ON deliveries (received_at);
+
+CREATE INDEX deliveries_due ON deliveries (outcome, due);
+
+CREATE TABLE desks (
+    id  INTEGER PRIMARY KEY AUTOINCREMENT,
+    url TEXT NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE devices (
+    id              INTEGER PRIMARY KEY AUTOINCREMENT,
+    region_id       INTEGER NOT NULL REFERENCES regions (id),
+    device_hash     BLOB    NOT NULL,
+    alias           TEXT    NOT NULL,
+    seq             INTEGER NOT NULL,
+    changed_at      INTEGER NOT NULL,
+    current_chat_id INTEGER NOT NULL, -- 0: none
+    last_message_at INTEGER NOT NULL,
+    opened_at       INTEGER NOT NULL, -- first chat
+    UNIQUE (region_id, device_hash)
+) STRICT;
+
+CREATE INDEX devices_changed ON devices (changed_at);
+
+CREATE TABLE exposures (
+    region_id   INTEGER NOT NULL REFERENCES regions (id),
+    device_hash BLOB    NOT NULL,
+    day         TEXT    NOT NULL,
+    served      INTEGER NOT NULL,
+    reason      TEXT    NOT NULL,
+    told_at     INTEGER NOT NULL,
+    PRIMARY KEY (region_id, device_hash, day)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX exposures_age ON exposures (told_at);
+
+CREATE TABLE goose_db_version (
+		id INTEGER PRIMARY KEY AUTOINCREMENT,
+		version_id INTEGER NOT NULL,
+		is_applied INTEGER NOT NULL,
+		tstamp TIMESTAMP DEFAULT (datetime('now'))
+	);
+
+CREATE TABLE job_runs (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    job        TEXT    NOT NULL,
+    instance   TEXT    NOT NULL,
+    dry_run    INTEGER NOT NULL,
+    started_at INTEGER NOT NULL,
+    ended_at   INTEGER NOT NULL,
+    counts     TEXT    NOT NULL, -- JSON
+    error      TEXT    NOT NULL
+) STRICT;
+
+CREATE INDEX job_runs_age ON job_runs (started_at);
+
+CREATE TABLE leases (
+    name       TEXT    NOT NULL PRIMARY KEY,
+    holder     TEXT    NOT NULL,
+    held_until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE marks (
+    name    TEXT    NOT NULL PRIMARY KEY,
+    read_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE messages (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    device_id  INTEGER NOT NULL REFERENCES devices (id),
+    chat_id    INTEGER NOT NULL REFERENCES chats (id),
+    seq        INTEGER NOT NULL, -- of the last change
+    uuid       TEXT    NOT NULL UNIQUE,
+    author     TEXT    NOT NULL,
+    name       TEXT    NOT NULL,
+    html       TEXT    NOT NULL,
+    text       TEXT    NOT NULL,
+    automatic  INTEGER NOT NULL,
+    status     TEXT    NOT NULL,
+    fail_code  TEXT    NOT NULL,
+    client_key TEXT,
+    created_at INTEGER NOT NULL,
+    retracted  INTEGER NOT NULL,
+    UNIQUE (device_id, client_key)
+) STRICT;
+
+CREATE INDEX messages_chat ON messages (chat_id, status);
+
+CREATE INDEX messages_seq ON messages (device_id, seq);
+
+CREATE TABLE migration_lease (id BIGINT NOT NULL PRIMARY KEY, holder VARCHAR(64) NOT NULL, held_until BIGINT NOT NULL);
+
+CREATE TABLE outbox (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    chat_id    INTEGER NOT NULL REFERENCES chats (id),
+    kind       TEXT    NOT NULL,
+    message_id INTEGER REFERENCES messages (id),
+    previous   TEXT    NOT NULL,
+    attempts   INTEGER NOT NULL,
+    started_at INTEGER NOT NULL, -- 0: no write is in doubt
+    dead       INTEGER NOT NULL,
+    reason     TEXT    NOT NULL,
+    error_id   TEXT    NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX outbox_lane ON outbox (chat_id, dead);
+
+CREATE INDEX outbox_message ON outbox (message_id);
+
+CREATE TABLE regions (
+    id             INTEGER PRIMARY KEY AUTOINCREMENT,
+    slug           TEXT    NOT NULL UNIQUE,
+    name           TEXT    NOT NULL,
+    enabled        INTEGER NOT NULL,
+    version        INTEGER NOT NULL,
+    salt           TEXT    NOT NULL,
+    desk_id        INTEGER NOT NULL, -- 0: no desk
+    settings       TEXT    NOT NULL, -- JSON
+    zammad_token   TEXT    NOT NULL,
+    webhook_secret TEXT    NOT NULL,
+    webhook_token  TEXT    NOT NULL,
+    updated_at     INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE testers (
+    region_id   INTEGER NOT NULL REFERENCES regions (id),
+    device_hash BLOB    NOT NULL,
+    override    TEXT    NOT NULL,
+    set_at      INTEGER NOT NULL,
+    PRIMARY KEY (region_id, device_hash)
+) STRICT, WITHOUT ROWID;

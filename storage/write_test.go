@@ -1,0 +1,189 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"gorm.io/gorm"
+)
+
+func openCommitter(t *testing.T) (*Store, *committer) {
+	t.Helper()
+	s, err := Open(context.Background(), Config{URL: "sqlite:" + filepath.Join(t.TempDir(), "x.db"), Key: make([]byte, 32)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s, s.writer.(*committer)
+}
+
+// mark is a change that others can see.
+func mark(name string) func(tx *gorm.DB) error {
+	return func(tx *gorm.DB) error {
+		_, err := exec(tx, "INSERT INTO marks (name, read_at) VALUES (?, 1)", name)
+		return err
+	}
+}
+
+func marked(t *testing.T, s *Store) int {
+	t.Helper()
+	var n int
+	if err := one(s.read.WithContext(context.Background()), "SELECT COUNT(*) FROM marks", nil, &n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// block lets the writer wait in a change of its own until the returned function
+// is called, so that everything queued meanwhile makes one batch.
+func block(t *testing.T, w *committer) (release func()) {
+	t.Helper()
+	entered, leave, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		w.write(context.Background(), func(*gorm.DB) error {
+			close(entered)
+			<-leave
+			return nil
+		})
+	}()
+	<-entered
+	return func() { close(leave); <-done }
+}
+
+// queued waits until n changes are in the queue.
+func queued(w *committer, n int) {
+	for {
+		w.mu.Lock()
+		is := len(w.waiting)
+		w.mu.Unlock()
+		if is >= n {
+			return
+		}
+	}
+}
+
+func TestBatchSharesItsFateOnlyWhereItMust(t *testing.T) {
+	t.Parallel()
+	s, w := openCommitter(t)
+	release := block(t, w)
+	refusal := errors.New("no")
+	results := make([]error, 6)
+	var thrown any
+	var wg sync.WaitGroup
+	for i, do := range []func(tx *gorm.DB) error{
+		mark("one"),
+		func(tx *gorm.DB) error { return errors.Join(mark("refused")(tx), refusal) },
+		mark("one"), // a duplicate: its own fault
+		func(tx *gorm.DB) error { mark("panics")(tx); panic("at the disco") },
+		mark("two"),
+		func(tx *gorm.DB) error { _, err := exec(tx, "nonsense"); return err },
+	} {
+		wg.Go(func() {
+			defer func() {
+				if p := recover(); p != nil {
+					thrown = p
+				}
+			}()
+			results[i] = w.write(context.Background(), do)
+		})
+		queued(w, i+1)
+	}
+	release()
+	wg.Wait()
+	if results[0] != nil || results[4] != nil {
+		t.Errorf("good changes failed: %v, %v", results[0], results[4])
+	}
+	if !errors.Is(results[1], refusal) || !errors.Is(results[2], gorm.ErrDuplicatedKey) || results[5] == nil {
+		t.Errorf("errors of bad changes: %v", results)
+	}
+	if thrown != "at the disco" {
+		t.Errorf("the panic of a change came as %v", thrown)
+	}
+	if n := marked(t, s); n != 2 {
+		t.Errorf("%d changes were stored, want 2", n)
+	}
+}
+
+func TestCancelledWhileQueued(t *testing.T) {
+	t.Parallel()
+	s, w := openCommitter(t)
+	release := block(t, w)
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	var left, stayed error
+	wg.Go(func() { left = w.write(ctx, mark("left")) })
+	queued(w, 1)
+	wg.Go(func() { stayed = w.write(context.Background(), mark("stayed")) })
+	queued(w, 2)
+	cancel()
+	for { // it is gone from the queue while the writer is still busy
+		w.mu.Lock()
+		n := len(w.waiting)
+		w.mu.Unlock()
+		if n == 1 {
+			break
+		}
+	}
+	release()
+	wg.Wait()
+	if !errors.Is(left, context.Canceled) || stayed != nil {
+		t.Errorf("errors = %v, %v", left, stayed)
+	}
+	if n := marked(t, s); n != 1 {
+		t.Errorf("%d changes were stored, want 1", n)
+	}
+	if err := w.write(ctx, mark("never")); !errors.Is(err, context.Canceled) {
+		t.Errorf("error = %v", err)
+	}
+}
+
+func TestCancelledWhileItRuns(t *testing.T) {
+	t.Parallel()
+	s, w := openCommitter(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	err := w.write(ctx, func(tx *gorm.DB) error {
+		cancel()
+		return mark("done")(tx)
+	})
+	if err != nil {
+		t.Errorf("a committed change failed: %v", err)
+	}
+	if n := marked(t, s); n != 1 {
+		t.Errorf("%d changes were stored, want 1", n)
+	}
+}
+
+func TestLeadIsHandedOn(t *testing.T) {
+	t.Parallel()
+	s, w := openCommitter(t)
+	release := block(t, w)
+	const n = 3*maxBatch + 7
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			c := context.Background()
+			if i%3 == 0 {
+				c = ctx
+			}
+			if err := w.write(c, mark(fmt.Sprint(i))); err != nil && !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+		})
+	}
+	queued(w, n)
+	wg.Go(cancel) // while the batches run
+	release()
+	wg.Wait()
+	if got := marked(t, s); got < n-n/3-1 || got > n {
+		t.Errorf("%d changes were stored of %d", got, n)
+	}
+	if w.busy || len(w.waiting) != 0 {
+		t.Error("the queue is not at rest")
+	}
+}
