@@ -242,8 +242,10 @@ function fill(element, entry) {
   element.className = ["message", entry.mine && "mine", entry.status === "failed" && "failed"].filter(Boolean).join(" ");
   const body = document.createElement("div");
   body.className = "body";
-  body.dir = "auto";
-  body.append(entry.mine ? entry.text : safeHTML(entry.html));
+  const words = document.createElement("div"); // inside, so that the bubble keeps its side
+  words.dir = "auto";
+  words.append(entry.mine ? entry.text : safeHTML(entry.html));
+  body.append(words);
   const about = document.createElement("p");
   about.className = "about";
   const time = document.createElement("time");
