@@ -320,6 +320,7 @@ function listen() {
 }
 
 listen();
+addEventListener('hashchange', () => location.reload()); // another link was opened in this tab
 translate(language());
 const given = new URLSearchParams(location.hash.slice(1));
 desk.wantedGroup = given.get('group') || '';
