@@ -4,7 +4,9 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"hash"
 	"strings"
+	"sync"
 )
 
 // RegionID names a region (a tenant) inside this installation.
@@ -68,16 +70,22 @@ type DeviceHash [sha256.Size]byte
 // devices apart in a log and name neither.
 func (h DeviceHash) String() string { return hex.EncodeToString(h[:4]) }
 
-// Hasher turns device ids into DeviceHash values. The zero value is unusable.
-type Hasher struct{ key []byte }
+// Hasher turns device ids into DeviceHash values. The zero value is unusable;
+// copies share their key. It is safe for concurrent use.
+type Hasher struct{ macs *sync.Pool }
 
 // NewHasher takes the secret key for device ids. The same key must be used for
 // ever: with another one every device is a stranger.
-func NewHasher(key []byte) Hasher { return Hasher{key: key} }
+func NewHasher(key []byte) Hasher {
+	// Keyed once and reused, since every request of a device hashes.
+	return Hasher{macs: &sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
+}
 
 // Hash gives the keyed hash (HMAC-SHA256) of a device id.
 func (h Hasher) Hash(deviceID string) DeviceHash {
-	mac := hmac.New(sha256.New, h.key)
+	mac := h.macs.Get().(hash.Hash)
+	defer h.macs.Put(mac)
+	mac.Reset()
 	mac.Write([]byte(deviceID))
 	var out DeviceHash
 	mac.Sum(out[:0])
