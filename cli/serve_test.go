@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -68,9 +70,44 @@ func TestServeAndHealth(t *testing.T) {
 		t.Errorf("health: %q", out)
 	}
 	h.want(cli.ExitListen, "serve") // the address is taken
+	h.want(cli.ExitListen, "demo", "--listen", address)
+	h.want(cli.ExitListen, "simulate", "--listen", address)
+
+	h.addRegion()
+	obeys(t, "http://"+address+"/api/v3/testland/de/chat/device-1/", http.StatusNotFound) // the region is there, the chat is not
+	h.want(cli.ExitOK, "region", "set", "testland", "--no-enabled")
+	obeys(t, "http://"+address+"/api/v3/testland/de/chat/device-1/", http.StatusServiceUnavailable)
 	stop()
 	if code := <-ended; code != cli.ExitOK {
 		t.Errorf("a stop is no error: %d, %s", code, log.String())
+	}
+}
+
+// obeys waits until serve answers as the changed regions demand: it has two
+// seconds.
+func obeys(t *testing.T, url string, status int) {
+	t.Helper()
+	want := map[int]string{http.StatusNotFound: "chat_not_found", http.StatusServiceUnavailable: "chat_disabled"}[status]
+	deadline := time.Now().Add(2 * time.Second)
+	for {
+		answer, err := http.Get(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(answer.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := answer.Body.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if answer.StatusCode == status && strings.Contains(string(body), want) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("after two seconds still %d %s, want %d %s", answer.StatusCode, body, status, want)
+		}
+		<-time.After(20 * time.Millisecond)
 	}
 }
 
