@@ -90,12 +90,18 @@ func (c *call) run(rt route, parseErr error) (any, error) {
 	if len(rt.needs) > 0 && !c.may(rt.needs...) {
 		return nil, c.lacking()
 	}
+	done := false
+	defer func() {
+		if !done { // refused, or a panic on its way
+			c.rollback()
+		}
+	}()
 	value, err := rt.handle(c)
 	if err != nil {
-		c.rollback()
 		return nil, err
 	}
 	fireTriggers(c)
+	done = true
 	return value, nil
 }
 

@@ -225,7 +225,7 @@ function showArticle(a, version) {
   if (a.created_by_id === desk.me.id && a.type === 'note') {
     tools.append(' ', make('button', {
       type: 'button', class: 'danger', 'data-test': 'article-delete', 'data-key': 'remove-' + a.id,
-      onclick: async () => { if (await sure(t('askNote'))) await doing(() => call('DELETE', `/ticket_articles/${a.id}`), t('deleted')); },
+      onclick: async () => { if (await sure(t('askNote'))) { await doing(() => call('DELETE', `/ticket_articles/${a.id}`), t('deleted')); $('reply-text').focus(); } },
     }, t('deleteNote')));
   }
   return make('li', {
@@ -285,6 +285,7 @@ async function move() {
 async function remove() {
   if (!await sure(t('askDelete', { number: desk.open.number }))) return;
   await doing(async () => { await call('DELETE', `/tickets/${desk.open.id}`); desk.open = null; }, t('deleted'));
+  if (!desk.open) $('group').focus();
 }
 
 function showKind() {
