@@ -38,8 +38,9 @@ func (s inbox) StoreDelivery(ctx context.Context, d bridge.Delivery) (bool, erro
 		if body == nil {
 			body = []byte{}
 		}
-		row := delivery{RegionID: int64(d.Region), DeliveryKey: d.Key, Body: body, Hint: d.Hint, Due: milli(d.Received), Attempts: d.Attempts, ReceivedAt: milli(d.Received)}
-		err := tx.Create(&row).Error
+		_, err := insert(tx, "INSERT INTO deliveries (region_id, delivery_key, body, hint, claim_id, claimed_until, due, attempts, outcome, reason, received_at, finished_at)"+
+			" VALUES (?, ?, ?, ?, '', 0, ?, ?, '', '', ?, 0)",
+			d.Region, d.Key, body, d.Hint, milli(d.Received), d.Attempts, milli(d.Received))
 		stored = err == nil
 		if errors.Is(err, gorm.ErrDuplicatedKey) {
 			return nil

@@ -2,6 +2,8 @@ package storage_test
 
 import (
 	"fmt"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -224,13 +226,24 @@ func TestExposuresAreCountedOnceADay(t *testing.T) {
 	})
 }
 
-func TestStoredTwiceIsOpenedOnce(t *testing.T) {
+// What was accepted is on the disk: a copy of the files, taken at that moment,
+// has it.
+func TestAcceptedIsDurable(t *testing.T) {
 	t.Parallel()
-	storagetest.EachURL(t, func(t *testing.T, url string) {
-		w := newWorld(t, storagetest.OpenURL(t, url))
-		w.send("a", "one")
-		w.Store = storagetest.OpenURL(t, url) // the first was not closed: a crash
-		equal(w, "history", show(w.history("a", 0)), "user:one:queued")
-		equal(w, "work", w.start(w.claim()).Text, "one")
-	})
+	url := storagetest.SQLite(t)
+	w := newWorld(t, storagetest.OpenURL(t, url))
+	for i := range 5 {
+		w.send("a", fmt.Sprint("message", i))
+		copied := storagetest.SQLite(t)
+		for _, file := range []string{"", "-wal"} {
+			data, err := os.ReadFile(strings.TrimPrefix(url, "sqlite:") + file)
+			w.ok(err)
+			w.ok(os.WriteFile(strings.TrimPrefix(copied, "sqlite:")+file, data, 0o600))
+		}
+		after := &world{T: t, Store: storagetest.OpenURL(t, copied), ctx: w.ctx, region: w.region, now: w.now}
+		h := after.history("a", 0)
+		equal(t, "messages after the crash", len(h.Messages), i+1)
+		equal(t, "last message after the crash", h.Messages[i].Text, fmt.Sprint("message", i))
+		equal(t, "work after the crash", after.start(after.claim()).Text, "message0")
+	}
 }
