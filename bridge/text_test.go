@@ -86,7 +86,8 @@ func TestDeviceIDs(t *testing.T) {
 
 func TestHashNeedsTheKey(t *testing.T) {
 	one, other := NewHasher([]byte("one")), NewHasher([]byte("other"))
-	if one.Hash("device") != one.Hash("device") || one.Hash("device") == other.Hash("device") || one.Hash("device") == one.Hash("Device") {
+	first, again := one.Hash("device"), one.Hash("device")
+	if first != again || first == other.Hash("device") || first == one.Hash("Device") {
 		t.Fatal("a hash must depend on the key and the id, and on nothing else")
 	}
 	if s := one.Hash("device").String(); len(s) != 8 {

@@ -94,7 +94,8 @@ type Limits struct {
 	// Reads a minute from one client address, and as many at once. Default 6000;
 	// polls are cheap, and many devices may share an address.
 	ReadsPerMinute int `yaml:"reads_per_minute" env:"READS_PER_MINUTE"`
-	// Writes a minute of one device. Default 60.
+	// Writes a minute of one device, whatever its address. Default 600, which no
+	// person reaches: it stops a device that has run wild.
 	DeviceWritesPerMinute int `yaml:"device_writes_per_minute" env:"DEVICE_WRITES_PER_MINUTE"`
 	// Largest body of a device's request, in bytes. Default 1048576 (1 MiB); a
 	// larger one gets 413.
@@ -119,8 +120,8 @@ type CORS struct {
 // Jobs says when the clock starts what, in UTC: six cron fields (second minute
 // hour day month weekday), or "@every 30s".
 type Jobs struct {
-	// Removes what is older than the retention. Default "0 17 3 * * *",
-	// which is at 03:17:00.
+	// Removes what is older than the retention. Default "0 17 * * * *", which is
+	// once an hour, so that a night without an instance leaves nothing behind.
 	Prune string `yaml:"prune" env:"PRUNE"`
 	// Reads the recently changed tickets of each Zammad. Default "@every 30s":
 	// so late is an answer whose webhook was lost. Each run costs a search.
@@ -156,11 +157,11 @@ func Default() Config {
 		ShutdownTimeout: 20 * time.Second,
 		Zammad:          Zammad{WriteHorizon: 300 * time.Second, Concurrency: 4, ReadTimeout: 15 * time.Second, WriteTimeout: time.Minute},
 		Limits: Limits{
-			WritesPerMinute: 600, ReadsPerMinute: 6000, DeviceWritesPerMinute: 60,
+			WritesPerMinute: 600, ReadsPerMinute: 6000, DeviceWritesPerMinute: 600,
 			BodyBytes: 1 << 20, WebhookBodyBytes: 10 << 20,
 		},
 		CORS:      CORS{Origins: []string{"*"}},
-		Jobs:      Jobs{Prune: "0 17 3 * * *", Reconcile: "@every 30s", OutboxSweep: "@every 1m"},
+		Jobs:      Jobs{Prune: "0 17 * * * *", Reconcile: "@every 30s", OutboxSweep: "@every 1m"},
 		Retention: Retention{DeliveryDays: 7, ExposureDays: 90, JobRunDays: 90},
 		Log:       Log{Level: "info", Format: "text"},
 	}

@@ -155,8 +155,8 @@ func TestZammadDoesNotAnswer(t *testing.T) {
 		"plain 500":    {jsonAnswer(500, `{"error":"undefined method"}`), bridge.DeskMasked, bridge.DeskMasked},
 		"masked 422":   {jsonAnswer(422, `{"error":"Error ID x7Kd9aLm: Please contact your administrator."}`), bridge.DeskMasked, bridge.DeskMasked},
 		"422":          {jsonAnswer(422, `{"error":"Missing required value for field 'topic'!"}`), bridge.DeskRefused, bridge.DeskRefused},
-		"a firewall's": {func(out http.ResponseWriter, _ *http.Request) { http.Error(out, "blocked", 403) }, bridge.DeskMasked, bridge.DeskMasked},
-		"a proxy's":    {func(out http.ResponseWriter, _ *http.Request) { http.Error(out, "no route", 404) }, bridge.DeskUnavailable, bridge.DeskUnavailable},
+		"a firewall's": {func(out http.ResponseWriter, _ *http.Request) { http.Error(out, "blocked", http.StatusForbidden) }, bridge.DeskMasked, bridge.DeskMasked},
+		"a proxy's":    {func(out http.ResponseWriter, _ *http.Request) { http.Error(out, "no route", http.StatusNotFound) }, bridge.DeskUnavailable, bridge.DeskUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := func(out http.ResponseWriter, in *http.Request) bool {
