@@ -329,6 +329,7 @@ func TestInTheBrowser(t *testing.T) {
 		{"a lost answer doubles nothing", lostAnswer},
 		{"a new chat", newChat},
 		{"what the server refuses", refused},
+		{"a server that is busy", busyServer},
 		{"the length of a message", lengthOfAMessage},
 		{"nobody's HTML does anything", hostileHTML},
 		{"right to left", rightToLeft},
@@ -537,6 +538,32 @@ func refused(t *testing.T, s *stage) {
 	if n := phone.count(".message", ""); n != "1" {
 		t.Errorf("the phone shows %s messages, want 1", n)
 	}
+}
+
+// busyServer refuses for a while: what is written waits, and reading goes on.
+func busyServer(t *testing.T, s *stage) {
+	phone := s.phone(t, s.person(t), "en")
+	phone.write("in good time")
+	phone.status("in good time", "delivered")
+	phone.do(chromedp.Evaluate[chromedp.Void](`{
+		window.real = window.fetch;
+		window.posts = 0;
+		window.fetch = async (url, options) => options?.method !== "POST" || ++window.posts > 1 ? window.real(url, options) :
+			new Response(JSON.stringify({error: "x", code: "rate_limited", retryable: true}), {status: 429, headers: {"Retry-After": "4"}});
+	}`))
+	phone.write("too soon")
+	phone.shows("#notice", "That was too much at once.")
+	phone.status("too soon", "waiting to be sent")
+	ticket, _ := s.ticketWith(t, "in good time")
+	if _, err := s.agent.Articles.Create(t.Context(), zammad.NewArticle{TicketID: ticket.ID, Type: "note", Body: "meanwhile"}); err != nil {
+		t.Fatal(err)
+	}
+	phone.shows(".message:not(.mine)", "meanwhile")
+	if !phone.is("window.posts === 1") {
+		t.Error("it did not wait as long as the server asked for")
+	}
+	phone.status("too soon", "delivered")
+	phone.wait(`document.querySelector("#notice").textContent === ""`)
 }
 
 func lengthOfAMessage(t *testing.T, s *stage) {

@@ -56,7 +56,11 @@ type DemoOptions struct {
 // ticket is another device's. Therefore the region of an earlier demo is moved to
 // an address that it never had: devices keep their history, what was still
 // queued is sent, and every chat goes on in a new ticket.
-func Demo(ctx context.Context, opts DemoOptions) (err error) {
+func Demo(ctx context.Context, opts DemoOptions) error {
+	return stopped(ctx, runDemo(ctx, opts))
+}
+
+func runDemo(ctx context.Context, opts DemoOptions) (err error) {
 	dir, leave, err := demoFolder(opts.DataDir)
 	if err != nil {
 		return err
@@ -85,7 +89,7 @@ func Demo(ctx context.Context, opts DemoOptions) (err error) {
 		context.AfterFunc(background, cancel) // without a Zammad there is no demo
 		return d.run(serving, sim)
 	})
-	return stopped(ctx, group.Wait())
+	return group.Wait()
 }
 
 // demoFolder gives the folder for the data and what to do with it at the end.

@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -392,28 +393,46 @@ func TestDemoSaysWhichAddressIsTaken(t *testing.T) {
 func TestDemoMayBeStoppedWhileItStarts(t *testing.T) {
 	temporary := t.TempDir()
 	t.Setenv("TMPDIR", temporary)
-	ctx, cancel := context.WithCancel(t.Context())
-	log := slog.New(stopAtFirstLine{slog.DiscardHandler, cancel}) // written while the database is opened
-	if err := Demo(ctx, DemoOptions{Listen: anyPort, ZammadListen: anyPort, Stdout: io.Discard, Log: log}); err != nil {
-		t.Errorf("it ended with %v, want nil", err)
-	}
-	if ctx.Err() == nil {
-		t.Error("it ended by itself")
+	for _, lines := range []int{0, 1, 5, 20, 40} {
+		ctx, cancel := context.WithCancel(t.Context())
+		log := slog.New(&stopAfter{Handler: slog.DiscardHandler, lines: lines, stop: cancel})
+		if lines == 0 {
+			cancel()
+		}
+		out := capture()
+		go func() { // a start of so few lines may end first
+			select {
+			case <-out.written:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+		if err := Demo(ctx, DemoOptions{Listen: anyPort, ZammadListen: anyPort, Stdout: out, Log: log}); err != nil {
+			t.Errorf("stopped at line %d of the log, it ended with %v, want nil", lines, err)
+		}
+		if ctx.Err() == nil {
+			t.Errorf("it ended by itself")
+		}
 	}
 	if left, err := os.ReadDir(temporary); err != nil || len(left) > 0 {
 		t.Errorf("the temporary folder still holds %v (%v)", left, err)
 	}
 }
 
-type stopAtFirstLine struct {
+// stopAfter stops at a certain line of the log, debugging lines included.
+type stopAfter struct {
 	slog.Handler
-	stop func()
+	lines int
+	seen  atomic.Int64
+	stop  func()
 }
 
-func (s stopAtFirstLine) Enabled(context.Context, slog.Level) bool { return true }
+func (s *stopAfter) Enabled(context.Context, slog.Level) bool { return true }
 
-func (s stopAtFirstLine) Handle(context.Context, slog.Record) error {
-	s.stop()
+func (s *stopAfter) Handle(context.Context, slog.Record) error {
+	if s.seen.Add(1) == int64(s.lines) {
+		s.stop()
+	}
 	return nil
 }
 

@@ -49,6 +49,10 @@ type SimulateOptions struct {
 // ends; then it returns nil. It keeps everything in memory. An address that is
 // taken is a *net.OpError.
 func Simulate(ctx context.Context, opts SimulateOptions) error {
+	return stopped(ctx, runSimulation(ctx, opts))
+}
+
+func runSimulation(ctx context.Context, opts SimulateOptions) error {
 	s, err := listenSimulation(ctx, opts.Listen, "--listen", opts.Log)
 	if err != nil {
 		return err
@@ -76,7 +80,7 @@ Stop it with Ctrl-C.
 `, deskPage(access), access.URL, access.Group, access.BridgeToken, access.AgentToken, access.AdminToken)
 		return err
 	})
-	return stopped(ctx, group.Wait())
+	return group.Wait()
 }
 
 // zammadAccess is what one needs to work with the simulated Zammad.

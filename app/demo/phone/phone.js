@@ -85,10 +85,25 @@ function showLanguages() {
 
 let state = { messages: [] };
 let tag = ""; // of the last answer
-let trouble = ""; // code of what keeps us from talking; "offline" without an answer
-let failures = 0;
 let learned = false; // the region's name and languages
 let wake = () => {};
+
+// Each way has its own troubles: who may not send for a while may still read.
+const sending = { trouble: "", failures: 0, after: 0 }; // code, count, time before which to leave it alone
+const reading = { trouble: "", failures: 0, after: 0 };
+
+function failed(way, answer) {
+  const pause = Math.min(restVisible * 2 ** Math.min(way.failures, 5), restLongest);
+  way.trouble = answer.body.code ?? "error";
+  way.failures++;
+  way.after = Date.now() + Math.max(pause, answer.wait);
+  showNotice();
+}
+
+function worked(way) {
+  Object.assign(way, { trouble: "", failures: 0, after: 0 });
+  showNotice();
+}
 
 const path = (...parts) => `/api/v3/${parts.map(encodeURIComponent).join("/")}/`;
 const chat = (code) => path(region, code, "chat", device);
@@ -98,7 +113,7 @@ async function ask(url, options = {}) {
   try {
     const answer = await fetch(url, { cache: "no-store", ...options, signal: AbortSignal.timeout(answerWithin) });
     const body = answer.status === 304 ? null : await answer.json();
-    const wait = Number(answer.headers.get("Retry-After") ?? 0) * 1000;
+    const wait = Number(answer.headers.get("Retry-After")) * 1000 || 0;
     return { status: answer.status, body, tag: answer.headers.get("ETag") ?? "", wait };
   } catch {
     return { status: 0, body: { code: "offline", retryable: true }, tag: "", wait: 0 };
@@ -110,10 +125,11 @@ function take(answer) {
   tag = answer.tag;
 }
 
-// sendWaiting sends in order what has not arrived. It gives how long to rest,
-// in milliseconds, if the server has to be left alone; 0 otherwise.
+// due are the messages that can be sent now, in order.
+const due = () => (Date.now() < sending.after ? [] : waiting().filter((w) => !w.error));
+
 async function sendWaiting() {
-  for (const item of waiting().filter((w) => !w.error)) {
+  for (const item of due()) {
     const answer = await ask(chat(item.language), {
       method: "POST",
       headers: { "Content-Type": "application/json", "Idempotency-Key": item.key },
@@ -123,44 +139,35 @@ async function sendWaiting() {
       take(answer);
       discard(item.key);
     } else if (answer.body.retryable || answer.status >= 500) {
-      return troubled(answer);
+      return failed(sending, answer);
     } else {
       change(item.key, { error: answer.body.code ?? "error" });
     }
+    worked(sending);
     render();
   }
-  return 0;
 }
 
 async function poll() {
   const answer = await ask(chat(language), { headers: tag ? { "If-None-Match": tag } : {} });
-  if (answer.status === 200) {
-    take(answer);
-    render();
-  } else if (answer.status === 404 && answer.body.code === "chat_not_found") {
-    if (state.messages.length > 0) take({ body: { messages: [] }, tag: "" }); // removed there
-    render();
-  } else if (answer.status !== 304) {
-    return troubled(answer);
-  }
-  failures = 0;
-  setTrouble("");
-  return 0;
-}
-
-function troubled(answer) {
-  setTrouble(answer.body.code ?? "error");
-  failures++;
-  return Math.max(answer.wait, Math.min(restVisible * 2 ** Math.min(failures - 1, 5), restLongest));
+  const none = answer.status === 404 && answer.body.code === "chat_not_found";
+  if (answer.status !== 200 && answer.status !== 304 && !none) return failed(reading, answer);
+  if (answer.status === 200) take(answer);
+  if (none) take({ body: { messages: [] }, tag: "" }); // none yet, or removed there
+  worked(reading);
+  if (sending.trouble === "offline") sending.after = Math.min(sending.after, Date.now() + restVisible); // the network is back
+  render();
 }
 
 async function run() {
   for (;;) {
     if (!learned) await learnRegion();
-    const rest = (await sendWaiting()) || (await poll());
-    if (rest === 0 && waiting().some((w) => !w.error)) continue; // written in the meantime
+    await sendWaiting();
+    await poll();
+    if (due().length > 0) continue; // written in the meantime
+    const rest = Math.max(reading.after - Date.now(), document.hidden ? restHidden : restVisible);
     await new Promise((done) => {
-      const timer = setTimeout(done, rest || (document.hidden ? restHidden : restVisible));
+      const timer = setTimeout(done, rest);
       wake = () => { clearTimeout(timer); done(); };
     });
     wake = () => {};
@@ -181,15 +188,10 @@ async function learnRegion() {
 
 let opensNew = false; // the next message begins a new chat
 
-function setTrouble(code) {
-  if (trouble === code) return;
-  trouble = code;
-  showNotice();
-}
-
 function showNotice() {
-  const words = trouble === "offline" ? say.offline : trouble ? say.errors[trouble] ?? say.error : "";
-  $("notice").textContent = words || (opensNew ? say.newChatNext : "");
+  const trouble = reading.trouble || sending.trouble;
+  const words = trouble === "offline" ? say.offline : trouble ? say.errors[trouble] ?? say.error : opensNew ? say.newChatNext : "";
+  if ($("notice").textContent !== words) $("notice").textContent = words; // what is set again is read again
   $("new").setAttribute("aria-pressed", String(opensNew));
 }
 
@@ -321,7 +323,7 @@ $("new").addEventListener("click", () => {
   text.focus();
 });
 
-addEventListener("online", () => wake());
+addEventListener("online", () => { sending.after = 0; wake(); });
 document.addEventListener("visibilitychange", () => wake());
 addEventListener("storage", () => { render(); wake(); }); // another tab has written
 
