@@ -15,7 +15,10 @@ import (
 // History reads a device's messages; see bridge.ChatStore. A since that is
 // ahead of the store (which a backup brought back) reads everything.
 func (s chats) History(ctx context.Context, r *bridge.Region, d bridge.DeviceHash, since bridge.Seq, now time.Time) (bridge.History, error) {
-	tx := s.read.WithContext(ctx)
+	if err := ctx.Err(); err != nil {
+		return bridge.History{}, err
+	}
+	tx := s.read.WithContext(s.quick(ctx))
 	var (
 		h     bridge.History
 		c     chat

@@ -19,7 +19,7 @@ type article struct {
 	device    int64
 	ticket    bridge.TicketID
 	message   int64 // 0: it was never shown
-	visible   bool
+	barred    bool  // never to be shown here
 	author    bridge.Author
 	retracted bool
 }
@@ -62,33 +62,23 @@ func record(h *held, r *bridge.Receipt) error {
 	if err != nil {
 		return err
 	}
-	// Up to the newest article that is another device's, this ticket holds what
-	// a merge brought from elsewhere: nobody can say whose an unknown article
-	// among them is, so it is not shown.
-	var foreign bridge.ArticleID
-	for id, k := range known {
-		if k.device != h.d.id {
-			foreign = max(foreign, id)
-		}
-	}
-	for _, a := range r.Articles {
-		if name, ok := bridge.ParseHeader(a.Header); ok && ours[name].id != 0 && ours[name].device != h.d.id {
-			foreign = max(foreign, a.ID)
-		}
-	}
+	foreign := foreignUpTo(h, known, ours, r.Articles)
 	for _, a := range r.Articles {
 		if a.Ticket == 0 {
 			a.Ticket = ticket
 		}
 		k, stored := known[a.ID]
 		name, own := bridge.ParseHeader(a.Header)
+		owner, found := ours[name]
 		switch {
-		case stored && k.device != h.d.id: // a merge brought it; it stays the other device's
-		case own && ours[name].device == h.d.id:
-			err = linkOwn(h, a, ours[name].id)
-		case own && !stored: // another device's, pruned, or by another installation
+		case own && owner.device == h.d.id:
+			err = linkOwn(h, a, owner.id)
+		case own && found, stored && k.device != h.d.id:
+			err = bar(h, a)
+		case own && !stored: // pruned, or by another installation
 			err = hide(h, a)
-		case !own:
+		case own, k.barred:
+		default:
 			err = recordOther(h, a, k, a.ID <= foreign)
 		}
 		if err != nil {
@@ -113,11 +103,30 @@ func record(h *held, r *bridge.Receipt) error {
 	return nil
 }
 
+// foreignUpTo gives the newest article that is another device's; 0 for none. Up
+// to it the ticket holds what a merge brought from elsewhere, and nobody can say
+// whose an unknown article among them is.
+func foreignUpTo(h *held, known map[bridge.ArticleID]article, ours map[bridge.MessageUUID]owner, articles []bridge.Article) bridge.ArticleID {
+	var newest bridge.ArticleID
+	for id, k := range known {
+		if k.device != h.d.id || k.barred {
+			newest = max(newest, id)
+		}
+	}
+	for _, a := range articles {
+		name, own := bridge.ParseHeader(a.Header)
+		if o, found := ours[name]; own && found && o.device != h.d.id {
+			newest = max(newest, a.ID)
+		}
+	}
+	return newest
+}
+
 // knownArticles reads what is stored of a ticket's articles: those that the
 // chat has from it, and those of the receipt wherever they are.
 func knownArticles(h *held, ticket bridge.TicketID, articles []bridge.Article) (map[bridge.ArticleID]article, error) {
 	known := make(map[bridge.ArticleID]article)
-	const columns = "SELECT a.article_id, a.chat_id, c.device_id, a.ticket_id, a.message_id, a.visible, m.author, m.retracted" +
+	const columns = "SELECT a.article_id, a.chat_id, c.device_id, a.ticket_id, a.message_id, a.barred, m.author, m.retracted" +
 		" FROM articles a JOIN chats c ON c.id = a.chat_id LEFT JOIN messages m ON m.id = a.message_id WHERE a.desk_id = ? AND "
 	read := func(where string, args ...any) error {
 		return each(h.tx, columns+where, append([]any{h.c.Desk}, args...), func(scan func(...any) error) error {
@@ -128,7 +137,7 @@ func knownArticles(h *held, ticket bridge.TicketID, articles []bridge.Article) (
 				author    sql.NullString
 				retracted sql.Null[bool]
 			)
-			if err := scan(&id, &k.chat, &k.device, &k.ticket, &message, &k.visible, &author, &retracted); err != nil {
+			if err := scan(&id, &k.chat, &k.device, &k.ticket, &message, &k.barred, &author, &retracted); err != nil {
 				return err
 			}
 			k.message, k.author, k.retracted = message.V, bridge.Author(author.String), retracted.V
@@ -211,7 +220,9 @@ func recordOther(h *held, a bridge.Article, k article, doubtful bool) error {
 			return nil
 		}
 		return retell(h, a, k.message)
-	case !a.Public || a.FromUser || doubtful:
+	case doubtful:
+		return bar(h, a)
+	case !a.Public || a.FromUser:
 		if k.chat != 0 {
 			return move(h, a, k)
 		}
@@ -222,22 +233,34 @@ func recordOther(h *held, a bridge.Article, k article, doubtful bool) error {
 
 // link writes which message an article is.
 func link(h *held, a bridge.Article, message int64) error {
-	n, err := exec(h.tx, "UPDATE articles SET chat_id = ?, ticket_id = ?, message_id = ?, visible = ? WHERE desk_id = ? AND article_id = ?",
-		h.c.ID, a.Ticket, orNull(message), a.Public, h.c.Desk, a.ID)
-	if err == nil && n == 0 {
-		_, err = exec(h.tx, "INSERT INTO articles (desk_id, article_id, ticket_id, chat_id, message_id, visible) VALUES (?, ?, ?, ?, ?, ?)",
-			h.c.Desk, a.ID, a.Ticket, h.c.ID, orNull(message), a.Public)
-	}
-	if err != nil {
-		return fmt.Errorf("link article: %w", err)
-	}
-	return nil
+	return place(h, a, message, false)
 }
 
-// hide remembers an article that is not shown.
+// hide remembers an article that is not shown, unless it is made public later.
 func hide(h *held, a bridge.Article) error {
 	a.Public = false
-	return link(h, a, 0)
+	return place(h, a, 0, false)
+}
+
+// bar remembers an article that is never shown in this chat. Where it was
+// another chat's it stays a message there, but is no longer followed.
+func bar(h *held, a bridge.Article) error {
+	a.Public = false
+	return place(h, a, 0, true)
+}
+
+// place writes what an article is, in the chat that has its ticket now.
+func place(h *held, a bridge.Article, message int64, barred bool) error {
+	n, err := exec(h.tx, "UPDATE articles SET chat_id = ?, ticket_id = ?, message_id = ?, visible = ?, barred = ? WHERE desk_id = ? AND article_id = ?",
+		h.c.ID, a.Ticket, orNull(message), a.Public, barred, h.c.Desk, a.ID)
+	if err == nil && n == 0 {
+		_, err = exec(h.tx, "INSERT INTO articles (desk_id, article_id, ticket_id, chat_id, message_id, visible, barred) VALUES (?, ?, ?, ?, ?, ?, ?)",
+			h.c.Desk, a.ID, a.Ticket, h.c.ID, orNull(message), a.Public, barred)
+	}
+	if err != nil {
+		return fmt.Errorf("store article: %w", err)
+	}
+	return nil
 }
 
 // move lets an article follow its ticket to another chat of the device.

@@ -34,8 +34,8 @@ type region struct {
 	UpdatedAt     int64 `gorm:"autoUpdateTime:false"` // gorm would write seconds of its own clock
 }
 
-// place names what a sealed secret is for.
-func place(column, slug string) string { return "regions." + column + "/" + slug }
+// secretOf names what a sealed secret is for.
+func secretOf(column, slug string) string { return "regions." + column + "/" + slug }
 
 // row makes the row of a region.
 func (s regions) row(r *bridge.Region, desk bridge.DeskID) (region, error) {
@@ -45,9 +45,9 @@ func (s regions) row(r *bridge.Region, desk bridge.DeskID) (region, error) {
 	}
 	return region{
 		ID: int64(r.ID), Slug: r.Slug, Name: r.Name, Enabled: r.Enabled, Version: r.Version, Salt: r.Salt, DeskID: int64(desk), Settings: string(settings),
-		ZammadToken:   s.seal.close(place("zammad_token", r.Slug), string(r.ZammadToken)),
-		WebhookSecret: s.seal.close(place("webhook_secret", r.Slug), string(r.WebhookSecret)),
-		WebhookToken:  s.seal.close(place("webhook_token", r.Slug), string(r.WebhookToken)),
+		ZammadToken:   s.seal.close(secretOf("zammad_token", r.Slug), string(r.ZammadToken)),
+		WebhookSecret: s.seal.close(secretOf("webhook_secret", r.Slug), string(r.WebhookSecret)),
+		WebhookToken:  s.seal.close(secretOf("webhook_token", r.Slug), string(r.WebhookToken)),
 		UpdatedAt:     milli(s.now()),
 	}, nil
 }
@@ -70,7 +70,7 @@ func (s regions) region(row region) (*bridge.Region, error) {
 		{"webhook_secret", row.WebhookSecret, &r.WebhookSecret},
 		{"webhook_token", row.WebhookToken, &r.WebhookToken},
 	} {
-		plain, err := s.seal.open(place(secret.column, row.Slug), secret.sealed)
+		plain, err := s.seal.open(secretOf(secret.column, row.Slug), secret.sealed)
 		if err != nil {
 			return nil, err
 		}

@@ -55,6 +55,7 @@ type database struct {
 	read *gorm.DB // outside of transactions
 	writer
 	lock  string // appended to a SELECT that must hold its rows until the commit
+	local bool   // no network between us and the rows
 	seal  sealer
 	now   func() time.Time
 	close []io.Closer
@@ -284,6 +285,16 @@ func orNull[T comparable](v T) any {
 		return nil
 	}
 	return v
+}
+
+// quick gives the context for a read that takes less time than watching over it
+// would: for a statement whose context can end, SQLite's driver and database/sql
+// start a goroutine each.
+func (db *database) quick(ctx context.Context) context.Context {
+	if db.local {
+		return context.WithoutCancel(ctx)
+	}
+	return ctx
 }
 
 // none says whether a single row was not found.

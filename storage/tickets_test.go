@@ -156,14 +156,25 @@ func TestMergeOfTwoDevices(t *testing.T) {
 		mine := w.agent(11, 8, "from b")
 		mine.FromUser, mine.Header = true, b.Message.UUID.Header()
 		moved = append(moved, late, mine, w.agent(12, 8, "answer to b"))
-		w.record(bridge.Receipt{Chat: chatB, Articles: moved, Complete: true, State: bridge.TicketOpen})
-		equal(w, "b", show(w.history("b", 0)), "user:from b:seen agent:answer to b:sent")
+		whole := bridge.Receipt{Chat: chatB, Articles: moved, Complete: true, State: bridge.TicketOpen}
+		w.record(whole)
+		const want = "user:from b:seen agent:answer to b:sent"
+		equal(w, "b", show(w.history("b", 0)), want)
+		equal(w, "articles of 8", len(w.known(8).Articles), 6)
 		r := w.receipt()
 		r.Follow = 8
 		w.record(r)
 		equal(w, "a's ticket", w.history("a", 0).Chat.Ticket, 0)
 		equal(w, "a", show(w.history("a", 0)), "user:question:seen agent:answer to a:sent user:x:queued")
 		equal(w, "owner of 8", w.known(8).Chat.ID, chatB)
+		equal(w, "changes of a repeat", len(w.record(whole)), 0)
+		// Long after, when a is pruned, nothing of a's may appear at b.
+		w.now = w.now.Add(time.Hour)
+		w.send("b", "later")
+		_, _, err := w.Prune(w.ctx, bridge.PruneCutoffs{Regions: map[bridge.RegionID]time.Time{w.region.ID: w.now}}, false)
+		w.ok(err)
+		w.record(whole)
+		equal(w, "b after a is gone", show(w.history("b", 0)), want+" user:later:queued")
 	})
 }
 

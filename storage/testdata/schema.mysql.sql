@@ -5,6 +5,7 @@ CREATE TABLE `articles` (
   `chat_id` bigint NOT NULL,
   `message_id` bigint DEFAULT NULL,
   `visible` tinyint NOT NULL,
+  `barred` tinyint NOT NULL,
   PRIMARY KEY (`desk_id`,`article_id`),
   KEY `articles_chat` (`chat_id`),
   KEY `articles_message` (`message_id`),

@@ -5,6 +5,7 @@ CREATE TABLE articles (
     chat_id    INTEGER NOT NULL REFERENCES chats (id),
     message_id INTEGER REFERENCES messages (id), -- NULL: never shown
     visible    INTEGER NOT NULL,
+    barred     INTEGER NOT NULL, -- came by a merge and may be another device's: never shown
     PRIMARY KEY (desk_id, article_id)
 ) STRICT, WITHOUT ROWID;
 

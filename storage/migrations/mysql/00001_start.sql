@@ -107,6 +107,7 @@ CREATE TABLE articles (
     chat_id    BIGINT NOT NULL,
     message_id BIGINT NULL,
     visible    TINYINT NOT NULL,
+    barred     TINYINT NOT NULL,
     PRIMARY KEY (desk_id, article_id),
     KEY articles_chat (chat_id),
     KEY articles_message (message_id),
