@@ -32,6 +32,8 @@ type App struct {
 	pump       *bridge.Pump
 	chats      *bridge.Chats
 	exposures  *bridge.Exposures
+	bus        *realtime.Bus // nil: none
+	calls      deskCalls
 }
 
 // Open opens the database (and migrates it), makes the secret key if there is
@@ -50,7 +52,7 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (*App, error
 	if err != nil {
 		return nil, err
 	}
-	a := &App{Store: store, Hasher: bridge.NewHasher(keys.devices), cfg: cfg, log: log, now: time.Now}
+	a := &App{Store: store, Hasher: bridge.NewHasher(keys.devices), cfg: cfg, log: log, now: time.Now, calls: deskCalls{now: time.Now}}
 	if err := a.assemble(ctx); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
@@ -68,15 +70,14 @@ func (a *App) assemble(ctx context.Context) error {
 	}
 	a.Desk = desk.New(desk.Config{
 		Concurrency: a.cfg.Zammad.Concurrency, ReadTimeout: a.cfg.Zammad.ReadTimeout, WriteTimeout: a.cfg.Zammad.WriteTimeout,
-		Log: a.log, Now: a.now,
+		OnCall: a.calls.note, Log: a.log, Now: a.now,
 	})
-	var bus *realtime.Bus
 	if a.cfg.Redis.URL != "" {
-		if bus, err = realtime.NewBus(string(a.cfg.Redis.URL), a.log); err != nil {
+		if a.bus, err = realtime.NewBus(string(a.cfg.Redis.URL), a.log); err != nil {
 			return fmt.Errorf("redis.url: %w", err)
 		}
 	}
-	a.watermarks = realtime.NewWatermarks(realtime.Deps{Store: a.Store, Bus: bus, Log: a.log, Now: a.now})
+	a.watermarks = realtime.NewWatermarks(realtime.Deps{Store: a.Store, Bus: a.bus, Log: a.log, Now: a.now})
 	a.receiver = bridge.NewReceiver(bridge.ReceiverDeps{
 		Tickets: a.Store, Desk: a.Desk, Regions: a.Regions, Publisher: a.watermarks, Log: a.log, Now: a.now,
 	})

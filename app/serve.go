@@ -13,6 +13,7 @@ import (
 	"deskbridge/device"
 	"deskbridge/server"
 	"deskbridge/webhook"
+	"deskbridge/zammad"
 )
 
 // ServeOptions are what differs between the commands that serve.
@@ -32,7 +33,7 @@ func (a *App) Serve(ctx context.Context, opts ServeOptions) error {
 	}
 	hooks := webhook.New(webhook.Deps{
 		Inbox: a.Store, Regions: a.Regions, Receiver: a.receiver,
-		Check: func(body []byte) error { _, err := a.Desk.ReadDelivery(body); return err },
+		Check: zammad.CheckDelivery,
 		Now:   a.now, Log: a.log, MaxBody: a.cfg.Limits.WebhookBodyBytes,
 	})
 	hooks.Routes(frame.Engine())
@@ -79,27 +80,6 @@ func (a *App) serverConfig() server.Config {
 		TrustedProxies: a.cfg.TrustedProxies, CORSOrigins: a.cfg.CORS.Origins,
 		MaxBody: a.cfg.Limits.BodyBytes, WritesPerMinute: a.cfg.Limits.WritesPerMinute, ReadsPerMinute: a.cfg.Limits.ReadsPerMinute,
 		ExemptLoopback: a.cfg.Limits.ExemptLoopback, ShutdownTimeout: a.cfg.ShutdownTimeout,
-		Checks: []server.Check{
-			{Name: "database", Required: true, Probe: func(ctx context.Context) (map[string]any, error) { return nil, a.Store.Ping(ctx) }},
-			{Name: "outbox", Probe: a.outboxReport},
-		},
+		Checks: a.checks(),
 	}
-}
-
-// outboxReport tells how much waits for a Zammad. It never makes an instance
-// unready: waiting is what the outbox is for.
-func (a *App) outboxReport(ctx context.Context) (map[string]any, error) {
-	counts, err := a.Store.ChatCounts(ctx)
-	if err != nil {
-		return nil, err
-	}
-	queued, failed, oldest := 0, 0, 0.0
-	for _, c := range counts {
-		queued += c.Queued
-		failed += c.Failed
-		if !c.OldestQueued.IsZero() {
-			oldest = max(oldest, a.now().Sub(c.OldestQueued).Seconds())
-		}
-	}
-	return map[string]any{"queued": queued, "failed": failed, "oldest_seconds": int(oldest)}, nil
 }

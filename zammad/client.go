@@ -68,6 +68,7 @@ type Config struct {
 // Call describes one finished attempt, for logs and counts. It holds no
 // addresses with ids, no text and no credentials.
 type Call struct {
+	BaseURL  string        // of the Zammad, see NormalizeURL
 	Method   string        // HTTP method
 	Route    string        // path pattern below /api/v1, such as "/tickets/{id}"
 	Status   int           // HTTP status, 0 if there was no answer
@@ -106,6 +107,7 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg.URL = base
 	authorization := ""
 	switch {
 	case cfg.Token != "":

@@ -64,6 +64,24 @@ func ParseDelivery(body []byte) (Delivery, error) {
 	return delivery, nil
 }
 
+// CheckDelivery says whether a body is JSON with a ticket id, in one pass: what
+// the sender has to be told before it gets its answer. What ParseDelivery reads
+// passes; the errors do not repeat the body.
+func CheckDelivery(body []byte) error {
+	var delivery struct {
+		Ticket struct {
+			ID TicketID `json:"id"`
+		} `json:"ticket"`
+	}
+	if err := json.Unmarshal(body, &delivery); err != nil {
+		return errors.New("zammad: the delivery is not a JSON object with a ticket")
+	}
+	if delivery.Ticket.ID <= 0 {
+		return errors.New("zammad: the delivery has no ticket id")
+	}
+	return nil
+}
+
 // Sign makes the value of HeaderSignature for a body: "sha1=" and the HMAC-SHA1
 // of the raw bytes in lower-case hexadecimal (contract 4.1).
 func Sign(secret string, body []byte) string {

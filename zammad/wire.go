@@ -98,7 +98,7 @@ func (w *wire) call(ctx context.Context, r *request, into any) error {
 
 // attempt sends a request once, under the limiter and the time limit.
 func (w *wire) attempt(ctx context.Context, r *request, attempt int, into any) error {
-	call := Call{Method: r.method, Route: r.route, Attempt: attempt}
+	call := Call{BaseURL: w.cfg.URL, Method: r.method, Route: r.route, Attempt: attempt}
 	start := time.Now()
 	release, err := w.cfg.Limiter.Acquire(ctx)
 	call.Waited = time.Since(start)
