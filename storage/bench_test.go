@@ -101,38 +101,42 @@ func BenchmarkAcceptBare(b *testing.B) {
 		defer s.Close()
 		statements = append(statements, s)
 	}
-	const text = "What do I need for the appointment, and where is it?"
 	n := 0
 	b.ReportAllocs()
 	for b.Loop() {
 		n++
-		now := time.Now().UnixMilli()
-		tx, err := db.Begin()
+		bareAccept(b, db, statements, w.region.ID, hashes[n%64])
+	}
+}
+
+func bareAccept(b *testing.B, db *sql.DB, statements []*sql.Stmt, region bridge.RegionID, device bridge.DeviceHash) {
+	const text = "What do I need for the appointment, and where is it?"
+	now := time.Now().UnixMilli()
+	tx, err := db.Begin()
+	if err != nil {
+		b.Fatal(err)
+	}
+	var id, seq, chat, last, due int64
+	var alias, language, state string
+	var consent, ticket any
+	fail := func(err error) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		var id, seq, chat, last, due int64
-		var alias, language, state string
-		var consent, ticket any
-		fail := func(err error) {
-			if err != nil {
-				b.Fatal(err)
-			}
-		}
-		fail(tx.Stmt(statements[0]).QueryRow(w.region.ID, hashes[n%64][:]).Scan(&id, &seq, &alias, &chat, &last))
-		fail(tx.Stmt(statements[1]).QueryRow(chat).Scan(&language, &consent, &ticket, &state, &last, &due))
-		r, err := tx.Stmt(statements[2]).Exec(id, chat, seq+1, uuid.NewString(), text, text, now)
-		fail(err)
-		message, err := r.LastInsertId()
-		fail(err)
-		_, err = tx.Stmt(statements[3]).Exec(chat, message, now)
-		fail(err)
-		_, err = tx.Stmt(statements[4]).Exec(now, "de", due, chat)
-		fail(err)
-		_, err = tx.Stmt(statements[5]).Exec(seq+1, now, chat, now, id)
-		fail(err)
-		fail(tx.Commit())
 	}
+	fail(tx.Stmt(statements[0]).QueryRow(region, device[:]).Scan(&id, &seq, &alias, &chat, &last))
+	fail(tx.Stmt(statements[1]).QueryRow(chat).Scan(&language, &consent, &ticket, &state, &last, &due))
+	r, err := tx.Stmt(statements[2]).Exec(id, chat, seq+1, uuid.NewString(), text, text, now)
+	fail(err)
+	message, err := r.LastInsertId()
+	fail(err)
+	_, err = tx.Stmt(statements[3]).Exec(chat, message, now)
+	fail(err)
+	_, err = tx.Stmt(statements[4]).Exec(now, "de", due, chat)
+	fail(err)
+	_, err = tx.Stmt(statements[5]).Exec(seq+1, now, chat, now, id)
+	fail(err)
+	fail(tx.Commit())
 }
 
 func BenchmarkHistory(b *testing.B) {

@@ -249,6 +249,11 @@ func (db *database) removeChat(tx *gorm.DB, id bridge.ChatID, before time.Time, 
 	if err != nil {
 		return err
 	}
+	// Articles that moved to a newer chat with a merge stay known there, so that
+	// they are not taken for new ones.
+	if _, err := exec(tx, "UPDATE articles SET message_id = NULL, visible = 0, barred = 1 WHERE chat_id <> ? AND message_id IN (SELECT id FROM messages WHERE chat_id = ?)", id, id); err != nil {
+		return err
+	}
 	var messages int64
 	for _, table := range []string{"outbox", "articles", "messages"} {
 		if messages, err = exec(tx, "DELETE FROM "+table+" WHERE chat_id = ?", id); err != nil {

@@ -1,6 +1,7 @@
 package storage_test
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"strings"
@@ -14,35 +15,42 @@ import (
 	"deskbridge/storage/storagetest"
 )
 
+// agedWorld has 60 devices whose two chats are old, one device that wrote again,
+// one in another region, and three of everything that goes by age, a day apart.
+func agedWorld(w *world) {
+	old, other := w.region, w.addRegion("fulda", "https://other.example.test")
+	fill := func(d string) {
+		w.send(d, "one")
+		s := w.submission(d, "two")
+		s.ForceNew = true
+		_, err := w.Accept(w.ctx, s)
+		w.ok(err)
+	}
+	for i := range 60 {
+		fill(fmt.Sprint("gone", i))
+	}
+	fill("stays")
+	w.region = other
+	fill("elsewhere")
+	w.region = old
+	var article bridge.ArticleID
+	w.deliver(0, &article) // sent: there are articles
+	day := w.now
+	for i := range 3 {
+		_, err := w.StoreDelivery(w.ctx, bridge.Delivery{Region: old.ID, Key: fmt.Sprint(i), Body: []byte("{}"), Received: day})
+		w.ok(err)
+		w.ok(w.RecordRun(w.ctx, bridge.JobRun{Job: "prune", Started: day, Ended: day}))
+		w.ok(w.RecordExposures(w.ctx, []bridge.Exposure{{Region: old.ID, Device: device(fmt.Sprint(i)), Day: "2026-11-23", At: day}}))
+		day = day.Add(24 * time.Hour)
+	}
+	w.now = start.Add(48 * time.Hour)
+	w.send("stays", "three")
+}
+
 func TestPruneRemovesWhatTheDryRunCounted(t *testing.T) {
 	eachWorld(t, func(w *world) {
-		old, other := w.region, w.addRegion("fulda", "https://other.example.test")
-		fill := func(d string) {
-			w.send(d, "one")
-			s := w.submission(d, "two")
-			s.ForceNew = true
-			_, err := w.Accept(w.ctx, s)
-			w.ok(err)
-		}
-		for i := range 60 {
-			fill(fmt.Sprint("gone", i))
-		}
-		fill("stays")
-		w.region = other
-		fill("elsewhere")
-		w.region = old
-		var article bridge.ArticleID
-		w.deliver(0, &article) // sent: there are articles
-		day := w.now
-		for i := range 3 {
-			_, err := w.StoreDelivery(w.ctx, bridge.Delivery{Region: old.ID, Key: fmt.Sprint(i), Body: []byte("{}"), Received: day})
-			w.ok(err)
-			w.ok(w.RecordRun(w.ctx, bridge.JobRun{Job: "prune", Started: day, Ended: day}))
-			w.ok(w.RecordExposures(w.ctx, []bridge.Exposure{{Region: old.ID, Device: device(fmt.Sprint(i)), Day: "2026-11-23", At: day}}))
-			day = day.Add(24 * time.Hour)
-		}
-		w.now = start.Add(48 * time.Hour)
-		w.send("stays", "three")
+		agedWorld(w)
+		old := w.region
 		before := w.history("stays", 0)
 
 		cut := start.Add(24 * time.Hour)
@@ -224,6 +232,25 @@ func TestExposuresAreCountedOnceADay(t *testing.T) {
 		w.ok(err)
 		equal(w, "exposures", counts["exposures"], 2)
 	})
+}
+
+// What was pruned is gone from the file, not only from the tables.
+func TestPrunedTextIsOverwritten(t *testing.T) {
+	t.Parallel()
+	url := storagetest.SQLite(t)
+	w := newWorld(t, storagetest.OpenURL(t, url))
+	for i := range 30 {
+		w.send("a", fmt.Sprint(strings.Repeat("pruned-words ", 40*i+1)))
+	}
+	w.now = w.now.Add(time.Hour)
+	w.send("b", "kept-words")
+	_, _, err := w.Prune(w.ctx, bridge.PruneCutoffs{Regions: map[bridge.RegionID]time.Time{w.region.ID: w.now}}, false)
+	w.ok(err)
+	w.ok(w.Close()) // moves the log into the file
+	data, err := os.ReadFile(strings.TrimPrefix(url, "sqlite:"))
+	w.ok(err)
+	equal(t, "kept words in the file", bytes.Contains(data, []byte("kept-words")), true)
+	equal(t, "pruned words in the file", bytes.Contains(data, []byte("pruned-words")), false)
 }
 
 // What was accepted is on the disk: a copy of the files, taken at that moment,

@@ -39,7 +39,8 @@ func sqlitePath(rawURL string) (string, error) {
 }
 
 // dialSQLite opens connections to a file, creating it for our user only: it
-// holds what people wrote. Each commit is on the disk when it returns.
+// holds what people wrote. Each commit is on the disk when it returns; what is
+// deleted is overwritten, so that what was pruned is gone from the file too.
 func dialSQLite(path string, pragmas ...string) (*sql.DB, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -50,7 +51,7 @@ func dialSQLite(path string, pragmas ...string) (*sql.DB, error) {
 	}
 	query := url.Values{"_txlock": {"immediate"}, "_time_format": {"sqlite"}, "_timezone": {"UTC"}}
 	query.Add("_pragma", fmt.Sprintf("busy_timeout(%d)", sqliteBusy)) // first: the others may have to wait
-	for _, p := range append([]string{"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"}, pragmas...) {
+	for _, p := range append([]string{"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "secure_delete(1)"}, pragmas...) {
 		query.Add("_pragma", p)
 	}
 	return sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+query.Encode())

@@ -195,9 +195,19 @@ func TestMergeOfTwoTicketsOfADevice(t *testing.T) {
 		r.Complete = true
 		equal(w, "changes", len(w.record(r)), 0)
 		equal(w, "articles", len(w.known(8).Articles), 2)
-		r.Articles = nil // and now it is deleted there
-		w.record(r)
+		gone := r
+		gone.Articles = nil // and now it is deleted there
+		w.record(gone)
 		equal(w, "history", show(w.history("a", 0)), "user:question:seen user:new chat:sent")
+		w.record(r)
+		equal(w, "history", show(w.history("a", 0)), "user:question:seen agent:answer:sent user:new chat:sent")
+		w.now = w.now.Add(time.Hour)
+		w.send("a", "later")
+		// The older chat is pruned; its answer, still in the ticket, is not news.
+		_, _, err = w.Prune(w.ctx, bridge.PruneCutoffs{Regions: map[bridge.RegionID]time.Time{w.region.ID: w.now}}, false)
+		w.ok(err)
+		w.record(r)
+		equal(w, "after the prune", show(w.history("a", 0)), "user:new chat:sent user:later:queued")
 	})
 }
 
