@@ -334,7 +334,10 @@ func TestInTheBrowser(t *testing.T) {
 		{"nobody's HTML does anything", hostileHTML},
 		{"right to left", rightToLeft},
 	} {
-		t.Run(c.name, func(t *testing.T) { c.test(t, s) })
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			c.test(t, s)
+		})
 	}
 }
 
@@ -392,7 +395,8 @@ func byKeyboard(t *testing.T, s *stage, language string) {
 	desk.tabTo("[data-test=language]")
 	desk.press(language[:1]) // Deutsch, English
 	desk.wait(`document.documentElement.lang === ` + quote(language))
-	desk.tabTo("[data-test=ticket-row]")
+	ticket, _ := s.ticketWith(t, words.question)
+	desk.tabTo(fmt.Sprintf("[data-ticket-id='%d']", ticket.ID))
 	desk.enter()
 	desk.shows("[data-test=article]", words.question)
 	desk.shows("[data-test=reply-kind]", words.kind)
