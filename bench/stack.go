@@ -24,6 +24,7 @@ import (
 	"deskbridge/storage"
 	"deskbridge/telemetry"
 	"deskbridge/webhook"
+	"deskbridge/zammad"
 	"deskbridge/zammad/desk"
 )
 
@@ -94,13 +95,12 @@ func (s *stack) mount(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	zammad := desk.New(desk.Config{Log: log})
 	webhook.New(webhook.Deps{
 		Inbox: s.store, Regions: regions, Log: log,
-		Check: func(body []byte) error { _, err := zammad.ReadDelivery(body); return err },
+		Check: zammad.CheckDelivery,
 	}).Routes(frame.Engine())
 	device.New(device.Deps{
-		Chats: counting{chats, &s.reads}, Regions: regions, Hasher: s.hasher, Watermarks: marks, TicketURL: zammad.TicketURL,
+		Chats: counting{chats, &s.reads}, Regions: regions, Hasher: s.hasher, Watermarks: marks, TicketURL: desk.New(desk.Config{}).TicketURL,
 	}).Routes(frame.Limited())
 	s.handler = frame.Engine()
 

@@ -13,23 +13,6 @@ import (
 // inbox implements bridge.InboxStore.
 type inbox struct{ *database }
 
-// delivery is a row of deliveries.
-type delivery struct {
-	ID           int64
-	RegionID     int64
-	DeliveryKey  string
-	Body         []byte
-	Hint         bool
-	ClaimID      string
-	ClaimedUntil int64
-	Due          int64
-	Attempts     int
-	Outcome      string
-	Reason       string
-	ReceivedAt   int64
-	FinishedAt   int64
-}
-
 // StoreDelivery keeps a delivery; see bridge.InboxStore.
 func (s inbox) StoreDelivery(ctx context.Context, d bridge.Delivery) (bool, error) {
 	var stored bool
@@ -57,35 +40,40 @@ func (s inbox) ClaimDeliveries(ctx context.Context, claim string, now, until tim
 	if err != nil || len(due) == 0 {
 		return nil, failure(err)
 	}
-	var rows []delivery
+	var claimed []bridge.Delivery
 	err = s.write(ctx, func(tx *gorm.DB) error {
-		rows = nil
-		var ours []int64
+		claimed = nil
 		for _, id := range due {
 			n, err := exec(tx, "UPDATE deliveries SET claim_id = ?, claimed_until = ? WHERE id = ? AND outcome = '' AND due <= ? AND claimed_until <= ?", claim, milli(until), id, at, at)
 			if err != nil {
 				return err
 			}
-			if n == 1 {
-				ours = append(ours, id)
+			if n == 0 {
+				continue // somebody else has it
 			}
+			d, err := readDelivery(tx, id)
+			if err != nil {
+				return err
+			}
+			claimed = append(claimed, d)
 		}
-		if len(ours) == 0 {
-			return nil
-		}
-		return tx.Order("id").Find(&rows, ours).Error
+		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	claimed := make([]bridge.Delivery, len(rows))
-	for i, r := range rows {
-		claimed[i] = bridge.Delivery{
-			ID: bridge.DeliveryID(r.ID), Region: bridge.RegionID(r.RegionID), Key: r.DeliveryKey, Body: r.Body,
-			Hint: r.Hint, Attempts: r.Attempts, Received: moment(r.ReceivedAt),
-		}
-	}
 	return claimed, nil
+}
+
+func readDelivery(tx *gorm.DB, id int64) (bridge.Delivery, error) {
+	var (
+		d        bridge.Delivery
+		received int64
+	)
+	err := one(tx, "SELECT id, region_id, delivery_key, body, hint, attempts, received_at FROM deliveries WHERE id = ?", []any{id},
+		&d.ID, &d.Region, &d.Key, &d.Body, &d.Hint, &d.Attempts, &received)
+	d.Received = moment(received)
+	return d, err
 }
 
 // FinishDelivery records an outcome; see bridge.InboxStore. The error is

@@ -87,6 +87,12 @@ func TestParseDeliveryRefuses(t *testing.T) {
 		} else if strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: the error repeats the body: %v", body, err)
 		}
+		err = CheckDelivery([]byte(body))
+		if wantOK := strings.Contains(body, `"article"`); (err == nil) != wantOK { // it looks at the ticket only
+			t.Errorf("%s: checked: %v", body, err)
+		} else if err != nil && strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: the error of the check repeats the body: %v", body, err)
+		}
 	}
 }
 
@@ -142,6 +148,9 @@ func FuzzParseDelivery(f *testing.F) {
 		}
 		if d.Ticket.ID <= 0 || d.Article != nil && d.Article.ID <= 0 {
 			t.Errorf("accepted without id: %+v", d)
+		}
+		if err := CheckDelivery(body); err != nil {
+			t.Errorf("the check refuses what can be read: %v", err)
 		}
 		if !VerifySignature("k", Sign("k", body), body) {
 			t.Error("own signature refused")
