@@ -55,7 +55,7 @@ func (s chats) accept(tx *gorm.DB, sub *bridge.Submission) (bridge.Accepted, err
 		if !sub.MayOpen {
 			return bridge.Accepted{}, bridge.ErrNotServed
 		}
-		if err := open(h, sub); err != nil {
+		if err := s.open(h, sub); err != nil {
 			return bridge.Accepted{}, err
 		}
 	}
@@ -128,9 +128,18 @@ func relabel(h *held, previous string) error {
 	return h.enqueue(bridge.WorkLabel, 0, previous)
 }
 
-// open begins a chat, and the device with its first.
-func open(h *held, sub *bridge.Submission) error {
+// open begins a chat, and the device with its first. The desk is read anew: the
+// caller's region may be a second old, and a chat with a former desk would never
+// get its answers.
+func (s chats) open(h *held, sub *bridge.Submission) error {
 	now := milli(sub.Now)
+	var desk bridge.DeskID
+	if err := one(h.tx, "SELECT desk_id FROM regions WHERE id = ?"+s.share, []any{sub.Region.ID}, &desk); err != nil {
+		if none(err) {
+			return bridge.ErrRegionNotFound
+		}
+		return fmt.Errorf("read desk: %w", err)
+	}
 	if h.d.id == 0 {
 		h.d = device{region: sub.Region.ID, hash: sub.Device, alias: sub.Alias, openedAt: now}
 		var err error
@@ -141,11 +150,11 @@ func open(h *held, sub *bridge.Submission) error {
 		}
 	}
 	h.c = chat{device: h.d.id, Chat: bridge.Chat{
-		Region: sub.Region.ID, Language: sub.Language, Desk: sub.Region.Desk, CreatedAt: sub.Now,
+		Region: sub.Region.ID, Language: sub.Language, Desk: desk, CreatedAt: sub.Now,
 	}}
 	id, err := insert(h.tx, "INSERT INTO chats (region_id, device_id, language, consent, consent_at, desk_id, ticket_id, customer_id, ticket_state, checked_at, created_at, last_message_at, lane_due, claim_id, claimed_until)"+
 		" VALUES (?, ?, ?, NULL, 0, ?, NULL, 0, '', 0, ?, ?, NULL, '', 0)",
-		sub.Region.ID, h.d.id, sub.Language, sub.Region.Desk, now, now)
+		sub.Region.ID, h.d.id, sub.Language, desk, now, now)
 	if err != nil {
 		return fmt.Errorf("insert chat: %w", err)
 	}

@@ -184,7 +184,7 @@ func TestAnotherDeskBeginsAnew(t *testing.T) {
 		w.send("a", "two")
 		c := w.claim()
 		work := w.start(c)
-		old := w.region.Desk
+		old, stale := w.region.Desk, *w.region
 		w.region.Settings.ZammadURL = "https://other.example.test"
 		w.ok(w.SaveRegion(w.ctx, w.region))
 		if w.region.Desk == old {
@@ -199,5 +199,13 @@ func TestAnotherDeskBeginsAnew(t *testing.T) {
 		equal(w, "ticket", work.Chat.Ticket, 0)
 		equal(w, "desk", work.Chat.Desk, w.region.Desk)
 		equal(w, "in doubt", work.InDoubt(), true)
+		s := w.submission("b", "taken while the change was not yet known everywhere")
+		s.Region = &stale
+		_, err = w.Accept(w.ctx, s)
+		w.ok(err)
+		equal(w, "desk of a new chat", w.history("b", 0).Chat.Desk, w.region.Desk)
+		w.ok(w.RemoveRegion(w.ctx, w.region.ID))
+		_, err = w.Accept(w.ctx, s)
+		w.wants(err, bridge.ErrRegionNotFound)
 	})
 }

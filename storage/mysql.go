@@ -129,7 +129,7 @@ func (db *database) openMySQL(ctx context.Context, rawURL string) error {
 	if db.read, err = gorm.Open(mysql.New(mysql.Config{Conn: pool}), gormConfig()); err != nil {
 		return err
 	}
-	db.lock = " FOR UPDATE"
+	db.lock, db.share = " FOR UPDATE", " LOCK IN SHARE MODE"
 	db.writer = &transactor{db.read}
 	return nil
 }

@@ -55,6 +55,7 @@ type database struct {
 	read *gorm.DB // outside of transactions
 	writer
 	lock  string // appended to a SELECT that must hold its rows until the commit
+	share string // the same, where others may hold them too
 	local bool   // no network between us and the rows
 	seal  sealer
 	now   func() time.Time
