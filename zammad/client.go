@@ -1,7 +1,7 @@
 // Package zammad is a plain client of the REST interface of Zammad 6.1 and
 // later: types, calls, errors and the reading of webhook deliveries. It knows
 // nothing of what its user wants with a helpdesk. Facts about Zammad are cited
-// as "contract N", the notes on Zammad's behaviour that belong to this project.
+// as "contract N", which is section N of docs/zammad-facts.md.
 //
 // Reads are repeated when Zammad does not answer; writes never are, because
 // Zammad has no idempotency (contract 0.9). A write whose fate is unknown ends

@@ -112,8 +112,8 @@ func (t Tickets) Get(ctx context.Context, id TicketID) (Ticket, error) {
 type TicketContext struct {
 	Ticket     Ticket // without names and ArticleIDs
 	ArticleIDs []ArticleID
-	// Groups are those the caller may see, the ticket's own among them: the only
-	// way for an agent's token to a group's follow-up rule (contract 00.4).
+	// Groups are the ticket's own and others: the only way for an agent's token
+	// to a group's follow-up rule (contract 00.4).
 	Groups map[GroupID]Group
 	Users  map[UserID]User
 	Links  []Link

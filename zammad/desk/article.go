@@ -18,7 +18,7 @@ const automaticSubject = "automatically generated message"
 // Included unless it takes a look at the ticket's links to know whether it is
 // Zammad's note about a merge; then it is only among Articles, and read like
 // every other that is missing. State is TicketNone if an administrator renamed
-// the state, since deliveries tell names only (contract 4.2).
+// the state, since deliveries do not tell its type (contract 4.2).
 func (d *Desk) ReadDelivery(body []byte) (bridge.Ticket, error) {
 	delivery, err := zammad.ParseDelivery(body)
 	if err != nil {

@@ -4,7 +4,7 @@
 // It holds what is known about Zammad's habits: how a customer, a ticket and a
 // message become one call, what a refusal means, which articles a device may
 // see, and how text becomes HTML and HTML becomes text. Facts about Zammad are
-// cited as "contract N".
+// cited as "contract N", which is section N of docs/zammad-facts.md.
 package desk
 
 import (

@@ -164,9 +164,9 @@ func stateOfType(kind string) bridge.TicketState {
 	}
 }
 
-// stateOfName translates a state as webhooks give it: by name only (contract
-// 4.2). It knows the names that Zammad is delivered with; a renamed state is
-// TicketNone, which is to say that the delivery does not tell.
+// stateOfName translates a state as webhooks give it: by name and id, without
+// its type (contract 4.2). It knows the names that Zammad is delivered with; a
+// renamed state is TicketNone, which is to say that the delivery does not tell.
 func stateOfName(name zammad.Name) bridge.TicketState {
 	switch name {
 	case "new", "open", "pending reminder", "pending close":
