@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
 	"gorm.io/gorm"
+
+	"deskbridge/bridge"
 )
 
 func openCommitter(t *testing.T) (*Store, *committer) {
@@ -185,5 +188,59 @@ func TestLeadIsHandedOn(t *testing.T) {
 	}
 	if w.busy || len(w.waiting) != 0 {
 		t.Error("the queue is not at rest")
+	}
+}
+
+// A full disk refuses what comes, keeps what was there, and is over when there
+// is room again.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	s, w := openCommitter(t)
+	ctx := context.Background()
+	if err := w.write(ctx, mark("before")); err != nil {
+		t.Fatal(err)
+	}
+	limit := func(pages int) {
+		t.Helper()
+		if _, err := w.pool.conn.ExecContext(ctx, fmt.Sprint("PRAGMA max_page_count = ", pages)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	limit(1) // no more than there are now
+	release := block(t, w)
+	big := func(tx *gorm.DB) error {
+		for i := range 300 {
+			if err := mark(fmt.Sprint(strings.Repeat("long", 50), i))(tx); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	var wg sync.WaitGroup
+	results := make([]error, 3)
+	for i, do := range []func(*gorm.DB) error{mark("small"), big, mark("after")} {
+		wg.Go(func() { results[i] = w.write(ctx, do) })
+		queued(w, i+1)
+	}
+	release()
+	wg.Wait()
+	if !errors.Is(results[1], bridge.ErrStorage) {
+		t.Errorf("error = %v, want %v", results[1], bridge.ErrStorage)
+	}
+	want := 1
+	for _, err := range []error{results[0], results[2]} {
+		if err == nil {
+			want++
+		}
+	}
+	if n := marked(t, s); n != want {
+		t.Errorf("%d changes are stored, %d were accepted", n, want)
+	}
+	limit(1 << 30)
+	if err := w.write(ctx, big); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+	if n := marked(t, s); n != want+300 {
+		t.Errorf("%d changes are stored, want %d", n, want+300)
 	}
 }
