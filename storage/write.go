@@ -2,11 +2,15 @@ package storage
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"gorm.io/gorm"
+
+	"deskbridge/bridge"
 )
 
 // maxBatch bounds how many changes share one commit, so that the first of them
@@ -21,7 +25,7 @@ type committer struct {
 	tx *gorm.DB // on pool; the leader's
 
 	open sync.Mutex // held while a batch runs
-	pool *pinned
+	pool *prepared
 
 	mu      sync.Mutex
 	busy    bool
@@ -35,6 +39,7 @@ type change struct {
 	turn  chan bool // true: lead the next batch; false: err is there
 	err   error
 	panic any
+	wrote bool // it ran something but SELECTs; set by watched
 }
 
 // write queues a change and returns when its commit is on the disk, or when it
@@ -123,11 +128,28 @@ func (w *committer) lead() {
 	}
 }
 
-// commit runs a batch in one transaction, each change within a savepoint of its
-// own. Its error is that of the whole batch: then nothing was stored.
+// commit runs a batch in one transaction. Its error is that of the whole batch:
+// then nothing was stored.
+//
+// Savepoints around the changes cost nearly as much as the changes do, so there
+// are none at first. When a change fails halfway all is undone, and the batch
+// runs again with each change in a savepoint of its own.
 func (w *committer) commit(batch []*change) error {
 	w.open.Lock()
 	defer w.open.Unlock()
+	err := w.try(batch, false)
+	if errors.Is(err, errHalfway) {
+		err = w.try(batch, true)
+	}
+	return err
+}
+
+// errHalfway says that a change of a batch without savepoints failed and may
+// have left something; everything was undone.
+var errHalfway = errors.New("a change failed halfway")
+
+// try runs a batch once.
+func (w *committer) try(batch []*change, savepoints bool) error {
 	tx := w.tx.WithContext(context.WithoutCancel(batch[0].ctx))
 	if _, err := exec(tx, "BEGIN IMMEDIATE"); err != nil {
 		return fmt.Errorf("begin: %w", err)
@@ -137,9 +159,13 @@ func (w *committer) commit(batch []*change) error {
 		if c.err = c.ctx.Err(); c.err != nil {
 			continue
 		}
-		broken := w.run(c, len(batch) > 1)
+		broken := w.run(c, savepoints)
+		if broken == nil && !savepoints && len(batch) > 1 && c.halfway() {
+			broken = errHalfway
+		}
 		if broken != nil {
-			// SQLite has dropped the transaction (a full disk does that).
+			// After some errors, as of a full disk, SQLite has done it already
+			// and refuses; were it another reason, the next BEGIN would tell.
 			_, err := exec(tx, "ROLLBACK")
 			return errors.Join(broken, err)
 		}
@@ -158,10 +184,17 @@ func (w *committer) commit(batch []*change) error {
 	return nil
 }
 
+// halfway says whether a change that failed may have left something. One that
+// only looked and gave its answer has not.
+func (c *change) halfway() bool {
+	return c.panic != nil || c.err != nil && (c.wrote || errors.Is(failure(c.err), bridge.ErrStorage))
+}
+
 // run runs one change. Its error says that the transaction itself is broken.
-func (w *committer) run(c *change, shared bool) error {
+func (w *committer) run(c *change, savepoint bool) error {
 	tx := w.tx.WithContext(context.WithoutCancel(c.ctx))
-	if shared {
+	tx.Statement.ConnPool = &watched{tx.Statement.ConnPool, &c.wrote}
+	if savepoint {
 		if _, err := exec(tx, "SAVEPOINT one"); err != nil {
 			return err
 		}
@@ -170,7 +203,7 @@ func (w *committer) run(c *change, shared bool) error {
 		defer func() { c.panic = recover() }()
 		c.err = c.do(tx)
 	}()
-	if !shared {
+	if !savepoint {
 		return nil
 	}
 	if c.err != nil || c.panic != nil {
@@ -180,4 +213,30 @@ func (w *committer) run(c *change, shared bool) error {
 	}
 	_, err := exec(tx, "RELEASE one")
 	return err
+}
+
+// watched notes whether a change ran anything but SELECTs.
+type watched struct {
+	gorm.ConnPool
+	wrote *bool
+}
+
+// ExecContext runs a statement without rows.
+func (p *watched) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	*p.wrote = true
+	return p.ConnPool.ExecContext(ctx, query, args...)
+}
+
+// QueryContext runs a statement with rows, which an INSERT may have too.
+func (p *watched) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if !strings.HasPrefix(query, "SELECT") {
+		*p.wrote = true
+	}
+	return p.ConnPool.QueryContext(ctx, query, args...)
+}
+
+// QueryRowContext is the same for one row.
+func (p *watched) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	*p.wrote = true
+	return p.ConnPool.QueryRowContext(ctx, query, args...)
 }
