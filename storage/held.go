@@ -143,11 +143,9 @@ func (h *held) enqueue(kind bridge.WorkKind, message int64, previous string) err
 
 // setStatus changes a message's status if it is one of those named now.
 func (h *held) setStatus(message int64, to bridge.Status, code string, from ...bridge.Status) error {
-	args := []any{string(to), code, h.d.seq + 1, message, h.d.id}
-	for _, s := range from {
-		args = append(args, string(s))
-	}
-	n, err := exec(h.tx, "UPDATE messages SET status = ?, fail_code = ?, seq = ? WHERE id = ? AND device_id = ? AND status IN ("+marks(len(from))+")", args...)
+	list, args := in(from)
+	args = append([]any{string(to), code, h.d.seq + 1, message, h.d.id}, args...)
+	n, err := exec(h.tx, "UPDATE messages SET status = ?, fail_code = ?, seq = ? WHERE id = ? AND device_id = ? AND status IN "+list, args...)
 	if err != nil {
 		return fmt.Errorf("set status: %w", err)
 	}

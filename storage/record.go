@@ -79,7 +79,7 @@ func record(h *held, r *bridge.Receipt) error {
 			err = hide(h, a)
 		case own, k.barred:
 		default:
-			err = recordOther(h, a, k, a.ID <= foreign)
+			err = recordOther(h, a, k, a.Foreign || a.ID <= foreign)
 		}
 		if err != nil {
 			return err
@@ -150,7 +150,7 @@ func knownArticles(h *held, ticket bridge.TicketID, articles []bridge.Article) (
 	}
 	for rest := articles; len(rest) > 0; {
 		n := min(len(rest), ticketsAtOnce)
-		var unseen []any
+		var unseen []bridge.ArticleID
 		for _, a := range rest[:n] {
 			if _, ok := known[a.ID]; !ok {
 				unseen = append(unseen, a.ID)
@@ -159,7 +159,8 @@ func knownArticles(h *held, ticket bridge.TicketID, articles []bridge.Article) (
 		if rest = rest[n:]; len(unseen) == 0 {
 			continue
 		}
-		if err := read("a.article_id IN ("+marks(len(unseen))+")", unseen...); err != nil {
+		list, args := in(unseen)
+		if err := read("a.article_id IN "+list, args...); err != nil {
 			return nil, err
 		}
 	}
@@ -171,7 +172,7 @@ type owner struct{ id, device int64 }
 
 // ownMessages finds the messages that articles name in their headers.
 func ownMessages(h *held, articles []bridge.Article) (map[bridge.MessageUUID]owner, error) {
-	var names []any
+	var names []string
 	for _, a := range articles {
 		if name, ok := bridge.ParseHeader(a.Header); ok {
 			names = append(names, string(name))
@@ -180,7 +181,8 @@ func ownMessages(h *held, articles []bridge.Article) (map[bridge.MessageUUID]own
 	ours := make(map[bridge.MessageUUID]owner)
 	for len(names) > 0 {
 		n := min(len(names), ticketsAtOnce)
-		err := each(h.tx, "SELECT uuid, id, device_id FROM messages WHERE uuid IN ("+marks(n)+")", names[:n], func(scan func(...any) error) error {
+		list, args := in(names[:n])
+		err := each(h.tx, "SELECT uuid, id, device_id FROM messages WHERE uuid IN "+list, args, func(scan func(...any) error) error {
 			var (
 				name bridge.MessageUUID
 				o    owner

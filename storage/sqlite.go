@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 
 	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
@@ -67,12 +68,11 @@ func (db *database) openSQLite(ctx context.Context, rawURL string) error {
 	if err != nil {
 		return err
 	}
-	db.close = append(db.close, readers)
 	readers.SetMaxOpenConns(sqliteReaders)
 	readers.SetMaxIdleConns(sqliteReaders)
-	config := gormConfig()
-	config.PrepareStmt = true
-	if db.read, err = gorm.Open(sqliteDialect{&sqlite.Dialector{Conn: readers}}, config); err != nil {
+	reading := &prepared{pool: readers, statements: make(map[string]*sql.Stmt)}
+	db.close = append(db.close, reading)
+	if db.read, err = gorm.Open(sqliteDialect{&sqlite.Dialector{Conn: reading}}, gormConfig()); err != nil {
 		return damaged(err)
 	}
 	writing, err := dialSQLite(path, "cache_size(-16384)")
@@ -85,7 +85,7 @@ func (db *database) openSQLite(ctx context.Context, rawURL string) error {
 	if err != nil {
 		return damaged(err)
 	}
-	pool := &pinned{conn: conn, prepared: make(map[string]*sql.Stmt)}
+	pool := &prepared{pool: conn, statements: make(map[string]*sql.Stmt)}
 	writer := &committer{pool: pool}
 	db.close = append([]io.Closer{writer}, db.close...)
 	if writer.tx, err = gorm.Open(sqliteDialect{&sqlite.Dialector{Conn: pool}}, gormConfig()); err != nil {
@@ -123,65 +123,86 @@ func damaged(err error) error {
 	return err
 }
 
-// pinned is the writing connection. It keeps statements prepared over all
-// transactions, which the transactions of database/sql do not. Only the leader
-// of a batch uses it.
-type pinned struct {
-	conn     *sql.Conn
-	prepared map[string]*sql.Stmt
+// prepared keeps the statements of a pool, or of the writing connection,
+// prepared for as long as it is open: over all transactions, which those of
+// database/sql do not, and whatever becomes of the request that came first.
+type prepared struct {
+	pool interface { // *sql.DB or *sql.Conn
+		gorm.ConnPool
+		io.Closer
+	}
+	mu         sync.RWMutex
+	statements map[string]*sql.Stmt
 }
 
-// maxPrepared bounds the statements that are kept; only lists of varying length
-// make more than a few dozen.
+// maxPrepared bounds the statements that are kept; the package has less than a
+// hundred, since lists come in few lengths (in). Others run unprepared.
 const maxPrepared = 300
 
-func (p *pinned) PrepareContext(ctx context.Context, query string) (*sql.Stmt, error) {
-	if stmt, ok := p.prepared[query]; ok {
+// statement gives the prepared form of a query; nil if no more are kept.
+func (p *prepared) statement(ctx context.Context, query string) (*sql.Stmt, error) {
+	p.mu.RLock()
+	stmt, ok := p.statements[query]
+	full := len(p.statements) >= maxPrepared
+	p.mu.RUnlock()
+	if ok || full {
 		return stmt, nil
 	}
-	if len(p.prepared) >= maxPrepared {
-		p.forget()
-	}
-	stmt, err := p.conn.PrepareContext(ctx, query)
+	stmt, err := p.pool.PrepareContext(context.WithoutCancel(ctx), query)
 	if err != nil {
 		return nil, err
 	}
-	p.prepared[query] = stmt
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if first, ok := p.statements[query]; ok {
+		stmt.Close()
+		return first, nil
+	}
+	p.statements[query] = stmt
 	return stmt, nil
 }
 
-func (p *pinned) forget() {
-	for _, stmt := range p.prepared {
-		stmt.Close()
-	}
-	clear(p.prepared)
+// PrepareContext, ExecContext, QueryContext and QueryRowContext make it a
+// gorm.ConnPool.
+func (p *prepared) PrepareContext(ctx context.Context, query string) (*sql.Stmt, error) {
+	return p.pool.PrepareContext(ctx, query)
 }
 
-func (p *pinned) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	stmt, err := p.PrepareContext(ctx, query)
+func (p *prepared) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	stmt, err := p.statement(ctx, query)
 	if err != nil {
 		return nil, err
+	}
+	if stmt == nil {
+		return p.pool.ExecContext(ctx, query, args...)
 	}
 	return stmt.ExecContext(ctx, args...)
 }
 
-func (p *pinned) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	stmt, err := p.PrepareContext(ctx, query)
+func (p *prepared) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	stmt, err := p.statement(ctx, query)
 	if err != nil {
 		return nil, err
+	}
+	if stmt == nil {
+		return p.pool.QueryContext(ctx, query, args...)
 	}
 	return stmt.QueryContext(ctx, args...)
 }
 
-// QueryRowContext does not keep the statement: a *sql.Row could not carry the
-// error of preparing it.
-func (p *pinned) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	return p.conn.QueryRowContext(ctx, query, args...)
+// QueryRowContext does not prepare: a *sql.Row could not carry the error of that.
+func (p *prepared) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	return p.pool.QueryRowContext(ctx, query, args...)
 }
 
-// Close ends the statements, without which the connection would stay open, and
-// gives it back to its pool.
-func (p *pinned) Close() error {
-	p.forget()
-	return p.conn.Close()
+// Close ends the statements, without which a connection would stay open, and
+// closes the pool, or gives the connection back to its.
+func (p *prepared) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, stmt := range p.statements {
+		stmt.Close()
+	}
+	clear(p.statements)
+	return p.pool.Close()
 }

@@ -105,6 +105,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	db := &database{seal: seal, now: c.Now}
 	switch scheme, _, _ := strings.Cut(c.URL, ":"); scheme {
 	case "sqlite":
+		db.local = true
 		err = db.openSQLite(ctx, c.URL)
 	case "mysql":
 		err = db.openMySQL(ctx, c.URL)
@@ -250,16 +251,17 @@ func translate(tx *gorm.DB, err error) error {
 	return err
 }
 
-// marks gives "?,?,?" for n values.
-func marks(n int) string { return strings.TrimSuffix(strings.Repeat("?,", n), ",") }
-
-// anys makes arguments of ids.
-func anys[T any](values []T) []any {
-	out := make([]any, len(values))
-	for i, v := range values {
-		out[i] = v
+// in gives placeholders and arguments of a list for IN. It is filled up with its
+// last value to a power of two, so that there are few different statements.
+func in[T any](values []T) (string, []any) {
+	var args []any
+	for _, v := range values {
+		args = append(args, v)
 	}
-	return out
+	for n := len(args); n&(n-1) != 0; n++ {
+		args = append(args, args[n-1])
+	}
+	return "(" + strings.TrimSuffix(strings.Repeat("?,", len(args)), ",") + ")", args
 }
 
 // milli gives a time as it is stored.

@@ -43,9 +43,10 @@ func (s tickets) KnownTickets(ctx context.Context, d bridge.DeskID, t []bridge.T
 }
 
 func knownTickets(tx *gorm.DB, d bridge.DeskID, t []bridge.TicketID, known map[bridge.TicketID]bridge.KnownTicket) error {
-	args := append([]any{d}, anys(t)...)
-	in := "c.desk_id = ? AND c.ticket_id IN (" + marks(len(t)) + ")"
-	err := each(tx, "SELECT "+chatColumns+", d.alias, d.device_hash FROM chats c JOIN devices d ON d.id = c.device_id WHERE "+in, args, func(scan func(...any) error) error {
+	list, args := in(t)
+	args = append([]any{d}, args...)
+	which := "c.desk_id = ? AND c.ticket_id IN " + list
+	err := each(tx, "SELECT "+chatColumns+", d.alias, d.device_hash FROM chats c JOIN devices d ON d.id = c.device_id WHERE "+which, args, func(scan func(...any) error) error {
 		var (
 			c    chat
 			hash []byte
@@ -60,7 +61,7 @@ func knownTickets(tx *gorm.DB, d bridge.DeskID, t []bridge.TicketID, known map[b
 	if err != nil {
 		return err
 	}
-	return each(tx, "SELECT c.ticket_id, a.article_id FROM chats c JOIN articles a ON a.chat_id = c.id AND a.desk_id = c.desk_id WHERE "+in, args, func(scan func(...any) error) error {
+	return each(tx, "SELECT c.ticket_id, a.article_id FROM chats c JOIN articles a ON a.chat_id = c.id AND a.desk_id = c.desk_id WHERE "+which, args, func(scan func(...any) error) error {
 		var (
 			ticket  bridge.TicketID
 			article bridge.ArticleID

@@ -202,7 +202,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	limit := func(pages int) {
 		t.Helper()
-		if _, err := w.pool.conn.ExecContext(ctx, fmt.Sprint("PRAGMA max_page_count = ", pages)); err != nil {
+		if _, err := w.pool.pool.ExecContext(ctx, fmt.Sprint("PRAGMA max_page_count = ", pages)); err != nil {
 			t.Fatal(err)
 		}
 	}
