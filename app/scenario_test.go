@@ -222,3 +222,64 @@ func TestForceNewOpensAnotherTicket(t *testing.T) {
 		}
 	})
 }
+
+// An agent merges a stranger's ticket into the device's: what was said to the
+// stranger stays between agent and stranger.
+func TestAStrangersConversationStaysOut(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, w *world) {
+		p := w.phone("phone-1")
+		p.send("one")
+		ours := w.ticket(1)
+		w.holds(ours.ID, "Customer: one")
+		stranger, err := w.agent.Tickets.Create(t.Context(), zammad.NewTicket{
+			Title: "somebody else", Group: w.access.Group, Customer: &zammad.Customer{Login: "stranger", Firstname: "Some", Lastname: "Body 2"},
+			Article: &zammad.NewArticle{Type: zammad.TypeNote, Body: "said to the stranger"},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.answer(stranger.ID, "also to the stranger", false)
+		if err := w.agent.Tickets.Merge(t.Context(), stranger.ID, ours.Number); err != nil {
+			t.Fatal(err)
+		}
+		w.answer(ours.ID, "to both", false)
+		p.sees("user: one", "agent: to both")
+		// Not even when the ticket is read whole again and again.
+		note := w.answer(ours.ID, "internal", true)
+		if err := setInternal(t, w, note.ID, false); err != nil {
+			t.Fatal(err)
+		}
+		p.sees("user: one", "agent: to both", "agent: internal")
+	})
+}
+
+// Two devices' tickets are merged: the one that was taken in keeps its history
+// and opens a new ticket; nobody sees the other's words.
+func TestMergedDevicesStayApart(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, w *world) {
+		one, two := w.phone("phone-1"), w.phone("phone-2")
+		one.send("from one")
+		first := w.ticket(1)
+		two.send("from two")
+		second := w.ticket(2)
+		w.answer(first.ID, "to one", false)
+		w.answer(second.ID, "to two", false)
+		one.sees("user: from one", "agent: to one")
+		two.sees("user: from two", "agent: to two")
+		if err := w.agent.Tickets.Merge(t.Context(), first.ID, second.Number); err != nil {
+			t.Fatal(err)
+		}
+		w.answer(second.ID, "after the merge", false)
+		two.sees("user: from two", "agent: to two", "agent: after the merge")
+		waitFor(t, func() error {
+			if known, err := w.bridge.app.Store.KnownTicket(t.Context(), 1, bridgeTicket(first.ID)); err == nil {
+				return fmt.Errorf("chat %d still has the merged ticket", known.Chat.ID)
+			}
+			return nil
+		})
+		one.send("again")
+		w.holds(w.ticket(3).ID, "Customer: again")
+		one.sees("user: from one", "agent: to one", "user: again")
+		two.sees("user: from two", "agent: to two", "agent: after the merge")
+	})
+}

@@ -110,10 +110,13 @@ func (p *Pump) follow(ctx context.Context, r *Region, w *Work) Outcome {
 	if ticket.State != TicketMerged {
 		return p.rest(w, Retry{Due: p.Now(), State: ticket.State, Reason: "the ticket is not merged any more"})
 	}
-	if ticket.Successor == 0 {
-		return p.rest(w, Retry{Due: p.Now(), Detach: true, Reason: "the merged ticket has no successor"})
+	successor, err := p.Receiver.Follow(ctx, r, w.Chat, ticket)
+	if d := (*DeskError)(nil); errors.As(err, &d) {
+		return p.failed(w, err)
+	} else if err != nil {
+		return p.rest(w, Retry{Due: p.Now().Add(restFirst), Reason: err.Error()})
 	}
-	return p.rest(w, Retry{Due: p.Now(), Follow: ticket.Successor, State: TicketOpen, Reason: "the ticket was merged"})
+	return p.rest(w, Retry{Due: p.Now(), Detach: successor == 0, Reason: "the ticket was merged"})
 }
 
 // label lets title, tag and consent follow. It can be repeated, so doubt needs

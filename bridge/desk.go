@@ -27,6 +27,10 @@ type Desk interface {
 	// Ticket reads one ticket; where it is merged, Successor is the ticket
 	// that took it in, with chains followed.
 	Ticket(ctx context.Context, r *Region, id TicketID) (Ticket, error)
+	// Absorbed gives the time at which another ticket was last merged into this
+	// one, by the desk's clock; the zero time if none ever was. One call, and one
+	// more for each linked ticket.
+	Absorbed(ctx context.Context, r *Region, id TicketID) (time.Time, error)
 	// Articles reads all articles of a ticket, in order: one call.
 	Articles(ctx context.Context, r *Region, id TicketID) ([]Article, error)
 	// Article reads one article: one call.
@@ -101,6 +105,7 @@ type Article struct {
 	Public    bool   // may be shown to the device: not internal, and not the desk's own note about a merge
 	FromUser  bool   // the customer wrote it
 	Automatic bool   // a machine wrote it
+	Foreign   bool   // came to this ticket by a merge and may be another person's: never shown; the Receiver decides
 	Name      string // the author's display name
 	HTML      string // sanitised
 	Text      string // plain twin

@@ -45,6 +45,7 @@ type PumpDeps struct {
 	Tickets   TicketStore
 	Desk      Desk
 	Regions   *Regions
+	Receiver  *Receiver // follows merges
 	Publisher Publisher
 	Log       *slog.Logger
 	Now       func() time.Time

@@ -109,6 +109,7 @@ func (r *Receiver) receive(ctx context.Context, region *Region, t Ticket, known 
 	if len(missing) >= wholeTicketFrom {
 		return r.readWhole(ctx, region, t, known)
 	}
+	var fetched []Article
 	for _, id := range missing {
 		a, err := r.Desk.Article(ctx, region, id)
 		if err != nil {
@@ -118,14 +119,17 @@ func (r *Receiver) receive(ctx context.Context, region *Region, t Ticket, known 
 			return fmt.Errorf("read article: %w", err)
 		}
 		if a.Ticket == t.ID {
-			fresh = append(fresh, a)
+			fetched = append(fetched, a)
 		}
 	}
-	receipt := Receipt{Chat: known.Chat.ID, Articles: fresh}
+	if err := r.doubt(ctx, region, known, t.ID, fetched); err != nil {
+		return err
+	}
+	receipt := Receipt{Chat: known.Chat.ID, Articles: append(fresh, fetched...)}
 	if !t.ChangedAt.Before(known.CheckedAt) {
 		receipt.State = t.State
 	}
-	return r.record(ctx, region, t, receipt)
+	return r.record(ctx, region, t, known, receipt)
 }
 
 // readWhole reads all articles of a ticket and compares visibility too.
@@ -134,29 +138,53 @@ func (r *Receiver) readWhole(ctx context.Context, region *Region, t Ticket, know
 	if err != nil {
 		return fmt.Errorf("read articles: %w", err)
 	}
-	return r.record(ctx, region, t, Receipt{
+	if err := r.doubt(ctx, region, known, t.ID, articles); err != nil {
+		return err
+	}
+	return r.record(ctx, region, t, known, Receipt{
 		Chat: known.Chat.ID, Articles: articles, State: t.State, Complete: true, CheckedAt: t.ChangedAt,
 	})
 }
 
-// record stores a receipt, in the order of the desk, and tells who watches.
-func (r *Receiver) record(ctx context.Context, region *Region, t Ticket, receipt Receipt) error {
-	if t.State == TicketMerged {
-		successor := t.Successor
-		if successor == 0 {
-			whole, err := r.Desk.Ticket(ctx, region, t.ID)
-			if err != nil {
-				return fmt.Errorf("follow merge: %w", err)
-			}
-			successor = whole.Successor
-		}
-		if receipt.Follow = successor; successor != 0 {
-			receipt.State = TicketOpen // of the successor; the next answer tells if it is another
-		}
+// doubt marks articles that may be another person's: an agent may have merged a
+// stranger's ticket into this one, and then nobody can say whose an unknown
+// article from before the merge is. Only articles that no delivery brought are
+// looked at, and only if they would be shown, so in good times it costs no call.
+func (r *Receiver) doubt(ctx context.Context, region *Region, known KnownTicket, ticket TicketID, articles []Article) error {
+	news := func(a Article) bool {
+		_, own := ParseHeader(a.Header)
+		return !own && a.Public && !a.FromUser && !known.Articles[a.ID]
+	}
+	if !slices.ContainsFunc(articles, news) {
+		return nil
+	}
+	merged, err := r.Desk.Absorbed(ctx, region, ticket)
+	if err != nil {
+		return fmt.Errorf("look for merges: %w", err)
+	}
+	for i, a := range articles {
+		articles[i].Foreign = news(a) && !a.CreatedAt.After(merged)
+	}
+	return nil
+}
+
+// record stores a receipt, in the order of the desk, and tells who watches. A
+// merged ticket is followed.
+func (r *Receiver) record(ctx context.Context, region *Region, t Ticket, known KnownTicket, receipt Receipt) error {
+	merged := t.State == TicketMerged
+	if merged {
 		// The articles have moved to the successor, so this ticket's list says
 		// nothing about what was deleted.
 		receipt.Complete = false
 	}
+	if err := r.store(ctx, receipt); err != nil || !merged {
+		return err
+	}
+	_, err := r.Follow(ctx, region, known.Chat, t)
+	return err
+}
+
+func (r *Receiver) store(ctx context.Context, receipt Receipt) error {
 	slices.SortFunc(receipt.Articles, func(a, b Article) int { return int(a.ID - b.ID) })
 	receipt.Now = r.Now()
 	changes, err := r.Tickets.Record(ctx, receipt)
@@ -165,4 +193,40 @@ func (r *Receiver) record(ctx context.Context, region *Region, t Ticket, receipt
 	}
 	r.Publisher.Publish(changes...)
 	return nil
+}
+
+// Follow moves a chat from its merged ticket to the one that took it in, and
+// gives that one; 0 says that there is none. What stood in the successor before
+// the merge may be another person's conversation, and is never shown. If the
+// successor is another device's chat, this chat is left without a ticket, and
+// its next message opens a new one.
+func (r *Receiver) Follow(ctx context.Context, region *Region, chat Chat, merged Ticket) (TicketID, error) {
+	if merged.Successor == 0 {
+		var err error
+		if merged, err = r.Desk.Ticket(ctx, region, merged.ID); err != nil {
+			return 0, fmt.Errorf("follow merge: %w", err)
+		}
+		if merged.Successor == 0 {
+			return 0, nil
+		}
+	}
+	receipt := Receipt{
+		Chat: chat.ID, Follow: merged.Successor,
+		State: TicketOpen, // the desk's next answer tells if it is another
+	}
+	known, err := r.Tickets.KnownTickets(ctx, region.Desk, []TicketID{merged.ID, merged.Successor})
+	if err != nil {
+		return 0, err
+	}
+	before, after := known[merged.ID], known[merged.Successor]
+	if after.Chat.ID == 0 || after.Chat.Device == chat.Device {
+		if receipt.Articles, err = r.Desk.Articles(ctx, region, merged.Successor); err != nil {
+			return 0, fmt.Errorf("read successor: %w", err)
+		}
+		for i, a := range receipt.Articles {
+			ours := before.Articles[a.ID] || after.Articles[a.ID]
+			receipt.Articles[i].Foreign = !ours && !a.CreatedAt.After(merged.ChangedAt)
+		}
+	}
+	return merged.Successor, r.store(ctx, receipt)
 }

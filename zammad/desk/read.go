@@ -17,11 +17,6 @@ const (
 	// Failure policy: what was read until then is returned, and it is the
 	// oldest part, so the next call goes on where this one ended.
 	maxPages = 50
-	// maxMerges bounds how many tickets are looked at to find the successor of
-	// a merged one.
-	//
-	// Failure policy: the successor counts as not known.
-	maxMerges = 16
 )
 
 // Find looks for the article with this message id in every ticket that the
@@ -87,44 +82,6 @@ func (d *Desk) Ticket(ctx context.Context, r *bridge.Region, id bridge.TicketID)
 	return ticket, err
 }
 
-// successor follows the parent links of a merged ticket to the first one that
-// is not merged itself (contract 2.6); 0 if there is none, as after a merge in
-// a circle or into a ticket that was deleted.
-func (s *site) successor(ctx context.Context, id zammad.TicketID) (bridge.TicketID, error) {
-	seen := map[zammad.TicketID]bool{id: true}
-	for queue := []zammad.TicketID{id}; len(queue) > 0; queue = queue[1:] {
-		parents, err := s.Tickets.Parents(ctx, queue[0])
-		if err != nil {
-			if failure := s.failed(ctx, err, ofRecord); !absent(failure) {
-				return 0, failure
-			}
-			continue
-		}
-		for _, parent := range parents {
-			if seen[parent] || len(seen) > maxMerges {
-				continue
-			}
-			seen[parent] = true
-			ticket, err := s.Tickets.Get(ctx, parent)
-			if err != nil {
-				failure := s.failed(ctx, err, ofRecord)
-				switch {
-				case bridge.KindOf(failure) == bridge.DeskHidden:
-					return bridge.TicketID(parent), nil
-				case !absent(failure):
-					return 0, failure
-				}
-				continue
-			}
-			if s.states.of(ctx, ticket.StateID) != bridge.TicketMerged {
-				return bridge.TicketID(parent), nil
-			}
-			queue = append(queue, parent)
-		}
-	}
-	return 0, nil
-}
-
 // absent says whether the failure is that the record does not exist.
 func absent(err error) bool { return bridge.KindOf(err) == bridge.DeskGone }
 
@@ -176,19 +133,6 @@ func (d *Desk) Article(ctx context.Context, r *bridge.Region, id bridge.ArticleI
 		out.Public = out.Public && !linked
 	}
 	return out, nil
-}
-
-// linked says whether a ticket has a parent or child ticket, as every ticket
-// has that took part in a merge (contract 3.6). The state would not do: a
-// merged ticket can be opened again, and its note moves on with a second merge.
-func (s *site) linked(ctx context.Context, id zammad.TicketID) (bool, error) {
-	links, err := s.Tickets.Links(ctx, id)
-	if err != nil {
-		return false, s.failed(ctx, err, ofRecord)
-	}
-	return slices.ContainsFunc(links, func(l zammad.Link) bool {
-		return l.Object == "Ticket" && (l.Type == "parent" || l.Type == "child")
-	}), nil
 }
 
 // Changed lists the tickets that changed at or after since, oldest first, and

@@ -1,0 +1,104 @@
+package desk
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"deskbridge/bridge"
+	"deskbridge/zammad"
+)
+
+// maxMerges bounds how many tickets are looked at to find the successor of a
+// merged one.
+//
+// Failure policy: the successor counts as not known.
+const maxMerges = 16
+
+// successor follows the parent links of a merged ticket to the first one that
+// is not merged itself (contract 2.6); 0 if there is none, as after a merge in
+// a circle or into a ticket that was deleted.
+func (s *site) successor(ctx context.Context, id zammad.TicketID) (bridge.TicketID, error) {
+	seen := map[zammad.TicketID]bool{id: true}
+	for queue := []zammad.TicketID{id}; len(queue) > 0; queue = queue[1:] {
+		parents, err := s.Tickets.Parents(ctx, queue[0])
+		if err != nil {
+			if failure := s.failed(ctx, err, ofRecord); !absent(failure) {
+				return 0, failure
+			}
+			continue
+		}
+		for _, parent := range parents {
+			if seen[parent] || len(seen) > maxMerges {
+				continue
+			}
+			seen[parent] = true
+			ticket, err := s.Tickets.Get(ctx, parent)
+			if err != nil {
+				failure := s.failed(ctx, err, ofRecord)
+				switch {
+				case bridge.KindOf(failure) == bridge.DeskHidden:
+					return bridge.TicketID(parent), nil
+				case !absent(failure):
+					return 0, failure
+				}
+				continue
+			}
+			if s.states.of(ctx, ticket.StateID) != bridge.TicketMerged {
+				return bridge.TicketID(parent), nil
+			}
+			queue = append(queue, parent)
+		}
+	}
+	return 0, nil
+}
+
+// linked says whether a ticket has a parent or child ticket, as every ticket
+// has that took part in a merge (contract 3.6). The state would not do: a
+// merged ticket can be opened again, and its note moves on with a second merge.
+func (s *site) linked(ctx context.Context, id zammad.TicketID) (bool, error) {
+	links, err := s.Tickets.Links(ctx, id)
+	if err != nil {
+		return false, s.failed(ctx, err, ofRecord)
+	}
+	return slices.ContainsFunc(links, func(l zammad.Link) bool {
+		return l.Object == "Ticket" && (l.Type == "parent" || l.Type == "child")
+	}), nil
+}
+
+// Absorbed gives the time of the last merge into a ticket: a merged ticket is
+// linked as its child, and rests since the merge (contract 3.6). One call, and
+// one more for each child. A child that is gone or out of sight may have been
+// merged at any time, so the answer is now.
+func (d *Desk) Absorbed(ctx context.Context, r *bridge.Region, id bridge.TicketID) (time.Time, error) {
+	s, err := d.site(r)
+	if err != nil {
+		return time.Time{}, err
+	}
+	ctx = zammad.Housekeeping(ctx)
+	links, err := s.Tickets.Links(ctx, zammad.TicketID(id))
+	if err != nil {
+		return time.Time{}, s.failed(ctx, err, ofRecord)
+	}
+	var last time.Time
+	for _, link := range links {
+		if link.Object != "Ticket" || link.Type != "child" {
+			continue
+		}
+		child, err := s.Tickets.Get(ctx, link.ID)
+		at := child.UpdatedAt
+		if err != nil {
+			failure := s.failed(ctx, err, ofRecord)
+			if kind := bridge.KindOf(failure); kind != bridge.DeskGone && kind != bridge.DeskHidden {
+				return time.Time{}, failure
+			}
+			at = d.cfg.Now()
+		} else if s.states.of(ctx, child.StateID) != bridge.TicketMerged {
+			continue // linked by hand
+		}
+		if at.After(last) {
+			last = at
+		}
+	}
+	return last, nil
+}
