@@ -10,6 +10,7 @@ import (
 	"gorm.io/gorm"
 
 	"deskbridge/bridge"
+	"deskbridge/gate"
 )
 
 // chats implements bridge.ChatStore and bridge.ChangeStore.
@@ -52,14 +53,32 @@ func (s chats) accept(tx *gorm.DB, sub *bridge.Submission) (bridge.Accepted, err
 		return consent(h, sub, live)
 	}
 	if !live || sub.ForceNew {
-		if !sub.MayOpen {
-			return bridge.Accepted{}, bridge.ErrNotServed
+		if err := admitted(h, sub, live); err != nil {
+			return bridge.Accepted{}, err
 		}
 		if err := s.open(h, sub); err != nil {
 			return bridge.Accepted{}, err
 		}
 	}
 	return add(h, sub)
+}
+
+// admitted asks the gate whether the device may open a chat. The error is
+// bridge.ErrNotServed if not.
+func admitted(h *held, sub *bridge.Submission, live bool) error {
+	if sub.MayOpen {
+		return nil
+	}
+	var override string
+	err := one(h.tx, "SELECT override FROM testers WHERE region_id = ? AND device_hash = ?", []any{sub.Region.ID, sub.Device[:]}, &override)
+	if err != nil && !none(err) {
+		return fmt.Errorf("read override: %w", err)
+	}
+	standing := bridge.Standing{Override: gate.Override(override), Running: live, Sticky: h.d.openedAt != 0}
+	if sub.Admit == nil || !sub.Admit(standing) {
+		return bridge.ErrNotServed
+	}
+	return nil
 }
 
 // found is a stored message, or nil.

@@ -69,7 +69,7 @@ func (m *machine) send(r *rapid.T) {
 
 func (m *machine) take(*rapid.T) { m.held = append(m.held, m.claims()...) }
 
-// device finds the model's lane of a chat.
+// lane finds the model's lane of a chat.
 func (m *machine) lane(c bridge.Chat) *lane {
 	for d, l := range m.lanes {
 		if device(d) == c.Device {

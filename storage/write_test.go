@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -67,6 +68,7 @@ func queued(w *committer, n int) {
 		if is >= n {
 			return
 		}
+		runtime.Gosched()
 	}
 }
 
@@ -131,6 +133,7 @@ func TestCancelledWhileQueued(t *testing.T) {
 		if n == 1 {
 			break
 		}
+		runtime.Gosched()
 	}
 	release()
 	wg.Wait()
