@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base32"
-	"errors"
 	"strings"
 	"time"
 
@@ -55,18 +54,15 @@ func (c *Chats) Send(ctx context.Context, r *Region, s Sending) (Accepted, error
 		UUID: MessageUUID(uuid.NewString()), Text: s.Text, ClientKey: s.ClientKey,
 		Consent: s.Consent, ForceNew: s.ForceNew, Alias: newAlias(), Now: c.Now(),
 	}
+	var asked *gate.Decision
+	sub.Admit = func(standing Standing) bool {
+		decision := decide(r, s.Device, standing, s.Language, s.AppVersion)
+		asked = &decision
+		return decision.Served
+	}
 	accepted, err := c.Store.Accept(ctx, sub)
-	if errors.Is(err, ErrNotServed) {
-		// It would open a chat, and that is the gate's to allow.
-		var decision gate.Decision
-		if decision, err = c.Decide(ctx, r, s.Device, s.Language, s.AppVersion); err != nil {
-			return Accepted{}, err
-		}
-		if !decision.Served {
-			return Accepted{}, ErrNotServed
-		}
-		sub.MayOpen = true
-		accepted, err = c.Store.Accept(ctx, sub)
+	if asked != nil {
+		c.note(r, s.Device, *asked, sub.Now)
 	}
 	if err != nil {
 		return Accepted{}, err
@@ -94,8 +90,13 @@ func (c *Chats) Decide(ctx context.Context, r *Region, d DeviceHash, language, a
 	if err != nil {
 		return gate.Decision{}, err
 	}
-	c.Exposures.Note(Exposure{Region: r.ID, Device: d, Day: now.UTC().Format(time.DateOnly), Served: decision.Served, Reason: decision.Reason, At: now})
+	c.note(r, d, decision, now)
 	return decision, nil
+}
+
+// note remembers what a device was told.
+func (c *Chats) note(r *Region, d DeviceHash, decision gate.Decision, now time.Time) {
+	c.Exposures.Note(Exposure{Region: r.ID, Device: d, Day: now.UTC().Format(time.DateOnly), Served: decision.Served, Reason: decision.Reason, At: now})
 }
 
 // Decide asks the gate for a device without leaving a trace, as an admin does
@@ -107,13 +108,17 @@ func Decide(ctx context.Context, store interface {
 	if err != nil {
 		return gate.Decision{}, err
 	}
+	return decide(r, d, standing, language, appVersion), nil
+}
+
+func decide(r *Region, d DeviceHash, standing Standing, language, appVersion string) gate.Decision {
 	return gate.Decide(gate.Rules{
 		Enabled: r.Served(), Salt: r.Salt, Percentage: r.Settings.Percentage,
 		Languages: r.Settings.GateLanguages, MinAppVersion: r.Settings.MinAppVersion,
 	}, gate.Subject{
 		Device: d, Override: standing.Override, Running: standing.Running, Sticky: standing.Sticky,
 		Language: language, AppVersion: appVersion,
-	}), nil
+	})
 }
 
 // newAlias makes the name under which a device appears in tickets: 80 random

@@ -16,10 +16,14 @@ type Submission struct {
 	Text      string // empty: consent only
 	ClientKey string // idempotency key; empty: none
 	Consent   *bool
-	ForceNew  bool   // close the current chat here and open another
-	MayOpen   bool   // the gate was asked and serves the device
-	Alias     string // random name for the device if it has none yet
-	Now       time.Time
+	ForceNew  bool // close the current chat here and open another
+	MayOpen   bool // the gate need not be asked
+	// Admit asks the gate where the submission would open a chat and MayOpen is
+	// not set; nil admits nobody. It is called within the transaction, perhaps
+	// more than once, and must neither wait nor keep anything of earlier calls.
+	Admit func(Standing) bool
+	Alias string // random name for the device if it has none yet
+	Now   time.Time
 }
 
 // Accepted is a stored submission.
@@ -41,7 +45,7 @@ type Standing struct {
 type ChatStore interface {
 	// Accept stores a submission, and the work that it makes for the lane, and
 	// returns when that is durable. Errors: ErrKeyReused; ErrNotServed if it
-	// would open a chat and MayOpen is not set; ErrChatNotFound for consent
+	// would open a chat and is not admitted; ErrChatNotFound for consent
 	// alone where there is no chat.
 	Accept(ctx context.Context, s Submission) (Accepted, error)
 	// History reads what changed after since (0: everything that is not
