@@ -102,18 +102,20 @@ func (p *Pump) Run(ctx context.Context) error {
 // Step works off every lane that is due and returns when they rest or are
 // empty. It is Run for those who own the time: tests and one-shot commands.
 func (p *Pump) Step(ctx context.Context) {
-	p.dispatch(ctx, ctx)
-	p.workers.Wait()
+	for p.dispatch(ctx, ctx) > 0 {
+		p.workers.Wait()
+	}
 }
 
-// dispatch claims due lanes of every desk that has free workers.
-func (p *Pump) dispatch(ctx, work context.Context) {
+// dispatch claims due lanes of every desk that has free workers, and gives
+// their number.
+func (p *Pump) dispatch(ctx, work context.Context) (claimed int) {
 	desks, err := p.Lanes.DueDesks(ctx, p.Now())
 	if err != nil {
 		if ctx.Err() == nil {
 			p.Log.ErrorContext(ctx, "lanes could not be read; trying again", "error", err)
 		}
-		return
+		return 0
 	}
 	for _, desk := range desks {
 		free := lanesPerDesk - p.busy(desk, 0)
@@ -126,6 +128,7 @@ func (p *Pump) dispatch(ctx, work context.Context) {
 			p.Log.ErrorContext(ctx, "lanes could not be claimed; trying again", "desk", desk, "error", err)
 			continue
 		}
+		claimed += len(claims)
 		for _, claim := range claims {
 			p.busy(desk, +1)
 			p.workers.Go(func() {
@@ -135,6 +138,7 @@ func (p *Pump) dispatch(ctx, work context.Context) {
 			})
 		}
 	}
+	return claimed
 }
 
 // busy changes and gives the number of lanes of a desk that are worked on.

@@ -148,9 +148,14 @@ func (r *Region) HasLanguage(code string) bool {
 	return false
 }
 
-// Retention is how long a chat is kept after its last message.
+// Retention is how long a chat is kept after its last message. Days that are not
+// set, or make no sense, mean the default and never that everything may go.
 func (r *Region) Retention() time.Duration {
-	return time.Duration(r.Settings.RetentionDays) * 24 * time.Hour
+	days := r.Settings.RetentionDays
+	if days <= 0 {
+		days = DefaultRetentionDays
+	}
+	return time.Duration(days) * 24 * time.Hour
 }
 
 // regionsEvery is how often the regions are read again. A change by a command

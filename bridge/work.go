@@ -67,10 +67,7 @@ type Retry struct {
 	// Detach takes the ticket off the chat, so that the message opens a new
 	// one: the ticket is gone, or may not be reopened.
 	Detach bool
-	// Follow moves the chat to this ticket, which took the old one in.
-	Follow TicketID
-	// State is the state of the chat's ticket (after Follow: of the new one) as
-	// just learned; TicketNone leaves it.
+	// State is the ticket's state as just learned; TicketNone leaves it.
 	State TicketState
 }
 

@@ -110,11 +110,7 @@ func (db *database) hold(tx *gorm.DB, id bridge.ChatID, now time.Time) (*held, e
 
 // alive says whether a chat is younger than the region's retention.
 func alive(r *bridge.Region, last, now time.Time) bool {
-	retention := r.Retention()
-	if retention <= 0 {
-		retention = bridge.DefaultRetentionDays * 24 * time.Hour
-	}
-	return now.Sub(last) < retention
+	return now.Sub(last) < r.Retention()
 }
 
 // createdAt gives a new message its time: the wanted one, but not in the future

@@ -205,10 +205,6 @@ func retry(h *held, work bridge.WorkID, o *bridge.Retry) error {
 	switch {
 	case o.Detach:
 		h.detach()
-	case o.Follow != 0:
-		if err := moveTo(h, o.Follow, o.State); err != nil {
-			return err
-		}
 	case o.State != bridge.TicketNone && h.c.Ticket != 0:
 		h.c.TicketState = o.State
 	}

@@ -124,9 +124,6 @@ func TestRetryMovesTheChat(t *testing.T) {
 			state  bridge.TicketState
 		}{
 			{"state", bridge.Retry{State: bridge.TicketMerged}, 7, bridge.TicketMerged},
-			{"follow", bridge.Retry{Follow: 8, State: bridge.TicketOpen}, 8, bridge.TicketOpen},
-			{"a stranger's ticket is not taken", bridge.Retry{Follow: 9, State: bridge.TicketOpen}, 0, bridge.TicketNone},
-			{"follow from nothing", bridge.Retry{Follow: 11, State: bridge.TicketClosed}, 11, bridge.TicketClosed},
 			{"detach", bridge.Retry{Detach: true}, 0, bridge.TicketNone},
 		} {
 			w.send("a", step.name)
