@@ -37,6 +37,7 @@ type Sending struct {
 	ClientKey  string
 	Consent    *bool
 	ForceNew   bool
+	Since      Seq // for Accepted.History
 }
 
 // Send stores a message. When it returns without error the message is durable:
@@ -51,7 +52,7 @@ func (c *Chats) Send(ctx context.Context, r *Region, s Sending) (Accepted, error
 	}
 	sub := Submission{
 		Region: r, Device: s.Device, Language: s.Language,
-		UUID: MessageUUID(uuid.NewString()), Text: s.Text, ClientKey: s.ClientKey,
+		UUID: MessageUUID(uuid.NewString()), Text: s.Text, ClientKey: s.ClientKey, Since: s.Since,
 		Consent: s.Consent, ForceNew: s.ForceNew, Alias: newAlias(), Now: c.Now(),
 	}
 	var asked *gate.Decision

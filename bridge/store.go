@@ -15,6 +15,7 @@ type Submission struct {
 	UUID      MessageUUID
 	Text      string // empty: consent only
 	ClientKey string // idempotency key; empty: none
+	Since     Seq    // for Accepted.History
 	Consent   *bool
 	ForceNew  bool // close the current chat here and open another
 	MayOpen   bool // the gate need not be asked
@@ -31,7 +32,9 @@ type Accepted struct {
 	Message   Message
 	Seq       Seq
 	Duplicate bool // the key was known: nothing was stored again
-	First     bool // the device has no other message: its history is this one
+	// History is what changed after Submission.Since, up to the new message, as
+	// the same transaction saw it. Its Seq is 0 where no message was stored.
+	History History
 }
 
 // Standing is what the gate must know of a device.

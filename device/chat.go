@@ -65,23 +65,18 @@ func (d *Door) send(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	sending.Device, sending.Language = who.device, who.language
+	sending.Device, sending.Language, sending.Since = who.device, who.language, since
 	sending.AppVersion = c.Request.Header.Get(headerAppVersion)
 
 	accepted, err := d.Chats.Send(c.Request.Context(), who.region, sending)
 	if err != nil {
 		return err
 	}
-	var history bridge.History
-	if accepted.First && since == 0 {
-		// Nothing else can be there, so nothing needs to be read.
-		history = bridge.History{
-			Chat:     bridge.Chat{Consent: sending.Consent},
-			Seq:      accepted.Seq,
-			Messages: []bridge.Message{accepted.Message},
+	history := accepted.History
+	if history.Seq == 0 { // consent alone, or a message that was there already
+		if history, err = d.Chats.History(c.Request.Context(), who.region, who.device, since); err != nil {
+			return err
 		}
-	} else if history, err = d.Chats.History(c.Request.Context(), who.region, who.device, since); err != nil {
-		return err
 	}
 	return d.answerState(c, who.region, history, stateTag(who.region, history.Seq, since))
 }

@@ -192,7 +192,6 @@ func add(h *held, sub *bridge.Submission) (bridge.Accepted, error) {
 			return bridge.Accepted{}, err
 		}
 	}
-	first := h.d.seq == 0
 	h.d.seq++
 	m := bridge.Message{
 		Seq: bridge.Seq(h.d.seq), Chat: h.c.ID, UUID: sub.UUID, Author: bridge.AuthorUser,
@@ -208,7 +207,14 @@ func add(h *held, sub *bridge.Submission) (bridge.Accepted, error) {
 	if _, err := h.save(); err != nil {
 		return bridge.Accepted{}, err
 	}
-	return bridge.Accepted{Message: m, Seq: m.Seq, First: first}, nil
+	history := bridge.History{Chat: h.c.Chat, Seq: m.Seq, Messages: []bridge.Message{m}}
+	history.Chat.Device, history.Chat.Alias = h.d.hash, h.d.alias
+	if h.was > 0 { // there was something before
+		if err := readMessages(h.tx, h.d.id, sub.Since, &history); err != nil {
+			return bridge.Accepted{}, err
+		}
+	}
+	return bridge.Accepted{Message: m, Seq: m.Seq, History: history}, nil
 }
 
 // store inserts a message and gives it its id.

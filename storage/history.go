@@ -37,22 +37,31 @@ func (s chats) History(ctx context.Context, r *bridge.Region, d bridge.DeviceHas
 	}
 	h.Chat = c.Chat
 	h.Chat.Device = d
-	query, args := "m.device_id = ? AND m.seq > ? ORDER BY m.id", []any{c.device, since}
+	if err := readMessages(tx, c.device, since, &h); err != nil {
+		return bridge.History{}, failure(err)
+	}
+	return h, nil
+}
+
+// readMessages reads what changed after since into a history whose Seq is set.
+func readMessages(tx *gorm.DB, device int64, since bridge.Seq, h *bridge.History) error {
+	query, args := "m.device_id = ? AND m.seq > ? ORDER BY m.id", []any{device, since}
 	switch {
 	case since == h.Seq:
-		return h, nil
+		h.Messages = nil
+		return nil
 	case since <= 0 || since > h.Seq:
-		query, args = "m.device_id = ? AND m.retracted = 0 ORDER BY m.id", []any{c.device}
+		query, args = "m.device_id = ? AND m.retracted = 0 ORDER BY m.id", args[:1]
 	}
 	h.Messages = make([]bridge.Message, 0, 16)
-	err = each(tx, messageColumns+query, args, func(scan func(...any) error) error {
+	err := each(tx, messageColumns+query, args, func(scan func(...any) error) error {
 		h.Messages = append(h.Messages, bridge.Message{})
 		return scanMessage(scan, &h.Messages[len(h.Messages)-1])
 	})
 	if err != nil {
-		return bridge.History{}, failure(fmt.Errorf("read messages: %w", err))
+		return fmt.Errorf("read messages: %w", err)
 	}
-	return h, nil
+	return nil
 }
 
 // Seq gives a device's sequence; see bridge.ChatStore.

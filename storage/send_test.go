@@ -17,9 +17,11 @@ func TestAcceptStoresWhatHistoryReads(t *testing.T) {
 		s.ClientKey = "key-1"
 		a, err := w.Accept(w.ctx, s)
 		w.ok(err)
-		equal(w, "first", a.First, true)
 		equal(w, "seq", a.Seq, 1)
 		h := w.history("a", 0)
+		if d := cmp.Diff(h, a.History); d != "" {
+			w.Errorf("the history that Accept gives is another: %s", d)
+		}
 		want := bridge.Message{
 			ID: a.Message.ID, Seq: 1, Chat: h.Chat.ID, UUID: s.UUID, Author: bridge.AuthorUser, Text: text,
 			HTML: "Grüße &lt;b&gt;<br>\u200fשלום 👩‍👩‍👧 e\u0301 ﬁ \t ende ", Status: bridge.StatusQueued, ClientKey: "key-1", CreatedAt: start,
@@ -33,10 +35,17 @@ func TestAcceptStoresWhatHistoryReads(t *testing.T) {
 		equal(w, "history's seq", h.Seq, 1)
 		equal(w, "alias", h.Chat.Alias, "alias-a")
 		equal(w, "device", h.Chat.Device, device("a"))
-		equal(w, "second is first", w.send("a", "again").First, false)
-		equal(w, "since", show(w.history("a", 1)), "user:again:queued")
-		equal(w, "nothing new", show(w.history("a", 2)), "")
-		equal(w, "ahead of the store", show(w.history("a", 99)), "user:"+text+":queued user:again:queued")
+		equal(w, "all with the second", show(w.send("a", "again").History), show(w.history("a", 0)))
+		s = w.submission("a", "news only")
+		s.Since = 2
+		a, err = w.Accept(w.ctx, s)
+		w.ok(err)
+		if d := cmp.Diff(w.history("a", 2), a.History); d != "" || len(a.History.Messages) != 1 {
+			w.Errorf("since: %s", d)
+		}
+		equal(w, "since", show(w.history("a", 1)), "user:again:queued user:news only:queued")
+		equal(w, "nothing new", show(w.history("a", 3)), "")
+		equal(w, "ahead of the store", show(w.history("a", 99)), "user:"+text+":queued user:again:queued user:news only:queued")
 		_, err = w.History(w.ctx, w.region, device("b"), 0, w.now)
 		w.wants(err, bridge.ErrChatNotFound)
 	})
