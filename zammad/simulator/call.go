@@ -12,6 +12,7 @@ import (
 	"html"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -285,4 +286,81 @@ func errorID() string {
 	var b [6]byte
 	_, _ = rand.Read(b[:]) // crypto/rand never fails
 	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// plain turns what a JSON decoder with UseNumber returned into the value types of a row.
+func plain(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		if n, err := strconv.Atoi(v.String()); err == nil {
+			return n
+		}
+		f, _ := v.Float64()
+		return f
+	case []any:
+		out := make([]any, len(v))
+		for i := range v {
+			out[i] = plain(v[i])
+		}
+		return out
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for k := range v {
+			out[k] = plain(v[k])
+		}
+		return out
+	}
+	return v
+}
+
+// castBool reads a value as Rails reads it for a boolean column: a few words are false,
+// the empty text is null, everything else is true, "no" included (contract 2.3).
+func castBool(v any) any {
+	switch v := v.(type) {
+	case nil:
+		return nil
+	case bool:
+		return v
+	case int:
+		return v != 0
+	case string:
+		if v == "" {
+			return nil
+		}
+		return !slices.Contains([]string{"false", "f", "0", "off", "FALSE", "F", "OFF"}, v)
+	}
+	return true
+}
+
+// asText renders a scalar as text, nil as the empty text.
+func asText(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return ""
+	case string:
+		return v
+	case stamp:
+		return time.Time(v).UTC().Format(stampLayout)
+	}
+	return fmt.Sprint(v)
+}
+
+// cut removes NUL and shortens s to n characters, silently, as Zammad does (contract 0.7).
+func cut(s string, n int) string {
+	s = strings.ReplaceAll(s, "\x00", "")
+	if r := []rune(s); len(r) > n {
+		return string(r[:n])
+	}
+	return s
+}
+
+// oneLine replaces every kind of white space by a space (titles and subjects).
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch r {
+		case '\n', '\r', '\t', '\v', '\f':
+			return ' '
+		}
+		return r
+	}, s)
 }

@@ -228,3 +228,27 @@ func followUp(c *call, t row) error {
 	}
 	return nil
 }
+
+func listSettings(c *call) (any, error) {
+	return c.settings.all(func(r row) bool {
+		rights := texts(r.object("preferences")["permission"])
+		return len(rights) == 0 || slices.ContainsFunc(rights, func(p string) bool { return c.may(p) })
+	}), nil
+}
+
+func updateSetting(c *call) (any, error) {
+	r, err := c.settings.find(c.pathID("id"))
+	if err != nil {
+		return nil, err
+	}
+	if rights := texts(r.object("preferences")["permission"]); len(rights) > 0 && !c.may(rights...) {
+		return nil, forbidden("Not authorized (required permission " + strings.Join(rights, ", ") + ")!")
+	}
+	state, ok := c.params["state_current"].(map[string]any)
+	if !ok {
+		return r, nil
+	}
+	r = r.with(row{"state_current": state, "updated_at": c.stamp()})
+	c.settings.put(&c.tx, r)
+	return r, nil
+}

@@ -297,3 +297,37 @@ func asPreview(v any) any {
 	}
 	return v
 }
+
+func renderGroup(c *call, r row) row {
+	ids := []any{}
+	for _, u := range c.members(r.id()) {
+		ids = append(ids, u.id())
+	}
+	return r.with(row{"user_ids": ids})
+}
+
+// members returns the users with any right in the group.
+func (db *database) members(group int) []row {
+	key := fmt.Sprint(group)
+	return db.users.all(func(u row) bool { return len(texts(u.object("group_ids")[key])) > 0 })
+}
+
+func renderState(c *call, r row) row {
+	if !c.wants("expand") {
+		return r
+	}
+	out := r.with(row{"created_by": c.login(r.num("created_by_id")), "updated_by": c.login(r.num("updated_by_id")),
+		"state_type": c.stateType(r.id())})
+	if next, ok := c.states.rows[r.num("next_state_id")]; ok {
+		out["next_state"] = next["name"]
+	}
+	return out
+}
+
+// stateType returns the name of the type of a state.
+func (db *database) stateType(state int) string {
+	if n := db.states.rows[state].num("state_type_id"); n > 0 && n <= len(db.stateTypes) {
+		return db.stateTypes[n-1]
+	}
+	return ""
+}

@@ -194,40 +194,12 @@ var (
 
 func emptyList(*call) (any, error) { return []any{}, nil }
 
-// Clock tells the simulator the time and lets it wait. Everything that Zammad does by the
-// clock (webhook pauses, timeouts, scheduled jobs, time stamps) goes through it, so that a
-// test can run through minutes of retries in a moment.
-type Clock interface {
-	// Now returns the current time.
-	Now() time.Time
-	// After returns a channel that receives once d has passed on this clock.
-	After(d time.Duration) <-chan time.Time
+func showVersion(c *call) (any, error) { return row{"version": "6.1.x"}, nil }
+
+func gettingStarted(c *call) (any, error) {
+	return row{"setup_done": true, "import_mode": false, "import_backend": "", "system_online_service": false,
+		"addresses": []any{}, "groups": []any{}, "config": row{}, "channel_driver": row{}}, nil
 }
 
-type realClock struct{}
-
-func (realClock) Now() time.Time                         { return time.Now() }
-func (realClock) After(d time.Duration) <-chan time.Time { return time.After(d) }
-
-type fastClock struct {
-	start time.Time
-	speed float64
-}
-
-// NewFastClock returns a clock that starts now and runs speed times as fast as the wall
-// clock: with 100 the pauses of 10, 20, 30 and 40 s between webhook attempts (contract 4.3)
-// take 0.1 to 0.4 s. A speed of 0 or less counts as 1.
-func NewFastClock(speed float64) Clock {
-	if speed <= 0 {
-		speed = 1
-	}
-	return fastClock{start: time.Now(), speed: speed}
-}
-
-func (c fastClock) Now() time.Time {
-	return c.start.Add(time.Duration(float64(time.Since(c.start)) * c.speed))
-}
-
-func (c fastClock) After(d time.Duration) <-chan time.Time {
-	return time.After(time.Duration(float64(d) / c.speed))
-}
+// healthCheck knows no monitoring token, so it refuses everybody but admins.
+func healthCheck(c *call) (any, error) { return nil, forbidden("Not authorized") }
