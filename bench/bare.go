@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
+	"database/sql/driver"
 	"fmt"
 	"io"
 	"net/http"
@@ -39,7 +40,7 @@ const batch = 128
 // openBareSQLite opens a file with one connection that writes and commits what
 // waits together.
 func openBareSQLite(ctx context.Context, path string, queries ...string) (*bare, error) {
-	b, err := openBare("sqlite", bareDSN(path, "cache_size(-16384)"), 1)
+	b, err := openBare(bareDSN(path, "cache_size(-16384)"), 1)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +54,7 @@ func openBareSQLite(ctx context.Context, path string, queries ...string) (*bare,
 
 // openBareReader opens a file with connections that only read.
 func openBareReader(ctx context.Context, path string, queries ...string) (*bare, error) {
-	b, err := openBare("sqlite", bareDSN(path, "query_only(1)", "cache_size(-4096)"), 4)
+	b, err := openBare(bareDSN(path, "query_only(1)", "cache_size(-4096)"), 4)
 	if err != nil {
 		return nil, err
 	}
@@ -70,10 +71,11 @@ func openBareMySQL(ctx context.Context, rawURL string, queries ...string) (*bare
 	c.User, c.Net, c.Addr, c.DBName = u.User.Username(), "tcp", u.Host, strings.Trim(u.Path, "/")
 	c.Passwd, _ = u.User.Password()
 	c.Collation, c.ClientFoundRows = "utf8mb4_bin", true
-	b, err := openBare("mysql", c.FormatDSN(), clients)
+	connector, err := mysql.NewConnector(c)
 	if err != nil {
 		return nil, err
 	}
+	b := newBare(sql.OpenDB(readCommitted{connector}), clients)
 	b.lock = " FOR UPDATE"
 	for i, q := range queries {
 		queries[i] = b.locking(q)
@@ -81,14 +83,31 @@ func openBareMySQL(ctx context.Context, rawURL string, queries ...string) (*bare
 	return b, b.prepare(ctx, queries)
 }
 
-func openBare(driver, dsn string, connections int) (*bare, error) {
-	db, err := sql.Open(driver, dsn)
+func openBare(dsn string, connections int) (*bare, error) {
+	db, err := sql.Open("sqlite", dsn)
 	if err != nil {
 		return nil, err
 	}
+	return newBare(db, connections), nil
+}
+
+func newBare(db *sql.DB, connections int) *bare {
 	db.SetMaxOpenConns(connections)
 	db.SetMaxIdleConns(connections)
-	return &bare{db: db, prepared: make(map[string]*sql.Stmt)}, nil
+	return &bare{db: db, prepared: make(map[string]*sql.Stmt)}
+}
+
+// readCommitted sets the isolation once for each connection, as storage does.
+type readCommitted struct{ driver.Connector }
+
+// Connect opens a connection.
+func (c readCommitted) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	_, err = conn.(driver.ExecerContext).ExecContext(ctx, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", nil)
+	return conn, err
 }
 
 func bareDSN(path string, pragmas ...string) string {
@@ -125,7 +144,7 @@ func (b *bare) change(ctx context.Context, do func(doer) error) error {
 		b.queue <- p
 		return <-p.done
 	}
-	tx, err := b.db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	tx, err := b.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"time"
 
@@ -155,7 +157,7 @@ func pollHistory(ctx context.Context, name string, s *stack, b *bare) (contest, 
 const (
 	selectHistoryChat = "SELECT c.consent, c.last_message_at, d.id, d.seq FROM devices d JOIN chats c ON c.id = d.current_chat_id WHERE d.region_id = ? AND d.device_hash = ?"
 	selectHistory     = "SELECT m.id, m.seq, m.author, m.html, m.text, m.automatic, m.status, m.fail_code, m.client_key, m.created_at, m.retracted" +
-		" FROM messages m WHERE m.device_id = ? AND m.retracted = 0 ORDER BY m.id"
+		" FROM messages m WHERE m.device_id = ? AND m.retracted = 0"
 )
 
 // document is the answer with its keys in the same order.
@@ -222,6 +224,7 @@ func (b *bare) history(w http.ResponseWriter, r *http.Request, device bridge.Dev
 		failBare(w, err)
 		return
 	}
+	slices.SortFunc(out.Messages, func(a, b line) int { return cmp.Compare(a.ID, b.ID) })
 	var body bytes.Buffer
 	encoder := json.NewEncoder(&body)
 	encoder.SetEscapeHTML(false)

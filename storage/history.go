@@ -1,8 +1,10 @@
 package storage
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"gorm.io/gorm"
@@ -44,14 +46,16 @@ func (s chats) History(ctx context.Context, r *bridge.Region, d bridge.DeviceHas
 }
 
 // readMessages reads what changed after since into a history whose Seq is set.
+// Their order is made here: sorting a few messages costs the database more than
+// finding them.
 func readMessages(tx *gorm.DB, device int64, since bridge.Seq, h *bridge.History) error {
-	query, args := "m.device_id = ? AND m.seq > ? ORDER BY m.id", []any{device, since}
+	query, args := "m.device_id = ? AND m.seq > ?", []any{device, since}
 	switch {
 	case since == h.Seq:
 		h.Messages = nil
 		return nil
 	case since <= 0 || since > h.Seq:
-		query, args = "m.device_id = ? AND m.retracted = 0 ORDER BY m.id", args[:1]
+		query, args = "m.device_id = ? AND m.retracted = 0", args[:1]
 	}
 	h.Messages = make([]bridge.Message, 0, 16)
 	err := each(tx, messageColumns+query, args, func(scan func(...any) error) error {
@@ -61,6 +65,7 @@ func readMessages(tx *gorm.DB, device int64, since bridge.Seq, h *bridge.History
 	if err != nil {
 		return fmt.Errorf("read messages: %w", err)
 	}
+	slices.SortFunc(h.Messages, func(a, b bridge.Message) int { return cmp.Compare(a.ID, b.ID) })
 	return nil
 }
 
