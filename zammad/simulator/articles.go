@@ -340,5 +340,7 @@ func (db *database) dropArticle(x *tx, id int) {
 	for _, f := range db.articleFiles(id) {
 		db.files.remove(x, f.id())
 	}
+	x.undo = append(x.undo, func() { delete(db.buried, id) })
+	db.buried[id] = db.articles.rows[id]
 	db.articles.remove(x, id)
 }

@@ -226,7 +226,7 @@ func (c *call) fail(w http.ResponseWriter, err error) {
 		if !c.seesErrors {
 			id := errorID()
 			c.log.Warn("request refused", "error_id", id, "path", c.r.URL.Path, "status", f.status)
-			text = "Error ID " + id + ": Please contact your administrator."
+			text = maskedText(id)
 		}
 	}
 	h := w.Header()
@@ -253,6 +253,11 @@ func (c *call) fail(w http.ResponseWriter, err error) {
 	h.Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(f.status)
 	_, _ = w.Write(encoded)
+}
+
+// maskedText is what those who are no admins read instead of an error (contract 0.3).
+func maskedText(id string) string {
+	return "Error ID " + id + ": Please contact your administrator."
 }
 
 // wantsJSON tells whether Rails would choose JSON: a missing Accept or a list that contains

@@ -38,6 +38,10 @@ type delivery struct {
 	article      int // 0 without one
 	due          time.Time
 	attempts     int
+	tries        []Attempt // what came of them
+	finished     bool
+	putOff       bool // a fault has delayed it or put it behind another
+	behind       bool // goes next as soon as another one was sent
 }
 
 // enqueue puts a delivery at the end of the queue. It stays there if the request is rolled
@@ -45,6 +49,9 @@ type delivery struct {
 func (s *Simulator) enqueue(d *delivery) {
 	d.due = s.clock.Now().Add(s.latency)
 	s.queue = append(s.queue, d)
+	if d.customer == 0 {
+		s.deliveries = append(s.deliveries, d)
+	}
 	s.poke()
 }
 
@@ -107,8 +114,42 @@ func (s *Simulator) work(ctx context.Context) {
 			}
 			continue
 		}
-		s.finish(d, s.deliver(ctx, d))
+		s.attempt(ctx, d)
 	}
+}
+
+// attempt works off a job once. What no longer exists or is switched off is dropped silently.
+func (s *Simulator) attempt(ctx context.Context, d *delivery) {
+	if d.customer != 0 {
+		s.count(d)
+		s.finish(d, nil)
+		return
+	}
+	hook, body, err := s.prepare(d)
+	if err != nil || hook == nil {
+		s.finish(d, err)
+		return
+	}
+	sent, times := s.disturb(d, body)
+	if times == 0 {
+		return
+	}
+	for range times {
+		var status int
+		status, err = s.deliver(ctx, d, hook, sent, signature(hook, body))
+		s.noteAttempt(d, status, err)
+	}
+	s.finish(d, err)
+}
+
+func (s *Simulator) noteAttempt(d *delivery, status int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	try := Attempt{At: s.clock.Now(), Status: status}
+	if err != nil {
+		try.Error = err.Error()
+	}
+	d.tries = append(d.tries, try)
 }
 
 // next returns the delivery that is due, or how long until one is (0: there is none).
@@ -130,6 +171,13 @@ func (s *Simulator) finish(d *delivery, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	d.attempts++
+	if d.customer == 0 {
+		for _, q := range s.queue {
+			if q.behind && q != d {
+				q.behind, q.due = false, time.Time{}
+			}
+		}
+	}
 	if err != nil && d.attempts < attempts {
 		pause := time.Duration(d.attempts) * pauseStep
 		s.log.Info("webhook failed", "delivery", d.id, "ticket", d.ticket, "attempt", d.attempts, "pause", pause, "error", err)
@@ -139,19 +187,27 @@ func (s *Simulator) finish(d *delivery, err error) {
 	if err != nil {
 		s.log.Warn("webhook dropped", "delivery", d.id, "ticket", d.ticket, "attempts", d.attempts, "error", err)
 	}
+	s.done(d)
+}
+
+func (s *Simulator) done(d *delivery) {
+	d.finished = true
 	s.queue = slices.DeleteFunc(s.queue, func(q *delivery) bool { return q == d })
 }
 
-// deliver makes one attempt. What no longer exists or is switched off is dropped silently.
-func (s *Simulator) deliver(ctx context.Context, d *delivery) error {
-	if d.customer != 0 {
-		s.count(d)
-		return nil
+// signature is what the header X-Hub-Signature has for a body; empty without a token.
+func signature(hook row, body []byte) string {
+	key := hook.str("signature_token")
+	if key == "" {
+		return ""
 	}
-	hook, body, err := s.prepare(d)
-	if err != nil || hook == nil {
-		return err
-	}
+	mac := hmac.New(sha1.New, []byte(key))
+	mac.Write(body)
+	return "sha1=" + hex.EncodeToString(mac.Sum(nil))
+}
+
+// deliver sends a body once and returns the status of the answer, 0 without one.
+func (s *Simulator) deliver(ctx context.Context, d *delivery, hook row, body []byte, signature string) (int, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	late := s.clock.After(readTimeout)
@@ -164,15 +220,13 @@ func (s *Simulator) deliver(ctx context.Context, d *delivery) error {
 	}()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, hook.str("endpoint"), bytes.NewReader(body))
 	if err != nil {
-		return fmt.Errorf("webhook %d: %w", hook.id(), err)
+		return 0, fmt.Errorf("webhook %d: %w", hook.id(), err)
 	}
 	req.Close = true
 	req.Header = http.Header{"User-Agent": {"Zammad User Agent"}, "Accept": {"*/*"}, "Content-Type": {"application/json"},
 		"X-Zammad-Trigger": {d.name}, "X-Zammad-Delivery": {d.id}}
-	if key := hook.str("signature_token"); key != "" {
-		mac := hmac.New(sha1.New, []byte(key))
-		mac.Write(body)
-		req.Header.Set("X-Hub-Signature", "sha1="+hex.EncodeToString(mac.Sum(nil)))
+	if signature != "" {
+		req.Header.Set("X-Hub-Signature", signature)
 	}
 	if user, password := hook.str("basic_auth_username"), hook.str("basic_auth_password"); user != "" && password != "" {
 		req.SetBasicAuth(user, password)
@@ -183,14 +237,14 @@ func (s *Simulator) deliver(ctx context.Context, d *delivery) error {
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return fmt.Errorf("webhook %d: %w", hook.id(), err)
+		return 0, fmt.Errorf("webhook %d: %w", hook.id(), err)
 	}
 	defer resp.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20)) // the body is ignored
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return fmt.Errorf("webhook %d: answered %d", hook.id(), resp.StatusCode)
+		return resp.StatusCode, fmt.Errorf("webhook %d: answered %d", hook.id(), resp.StatusCode)
 	}
-	return nil
+	return resp.StatusCode, nil
 }
 
 // prepare renders the body for this attempt; a nil webhook means there is nothing to send.

@@ -119,13 +119,11 @@ func (c *call) byToken(header string) error {
 	if on, _ := c.setting("api_token_access").(bool); !on {
 		return forbidden("API token access disabled!")
 	}
-	_, value, _ := strings.Cut(header, " ")
-	value = strings.Trim(strings.TrimPrefix(strings.TrimSpace(value), "token="), `"`)
-	token, ok := c.tokens.by("token", value)
-	if !ok || value == "" {
+	token, ok := c.tokens.by("token", tokenIn(header))
+	if !ok {
 		return unauthorized("Can't find User for Token")
 	}
-	if day := token.str("expires_at"); day != "" && day[:min(10, len(day))] <= c.now.UTC().Format("2006-01-02") {
+	if expired(token, c.now) {
 		return unauthorized("Not authorized (token expired)!")
 	}
 	user, ok := c.users.rows[token.num("user_id")]
@@ -138,6 +136,22 @@ func (c *call) byToken(header string) error {
 	c.user, c.token, c.perms = user, token, texts(token.object("preferences")["permission"])
 	c.tokens.set(token.id(), token.with(row{"last_used_at": c.stamp()}))
 	return nil
+}
+
+// tokenIn reads the token in an Authorization header; a space, which is no token, without one.
+func tokenIn(header string) string {
+	scheme, value, _ := strings.Cut(header, " ")
+	value = strings.Trim(strings.TrimPrefix(strings.TrimSpace(value), "token="), `"`)
+	if scheme != "Token" || value == "" {
+		return " "
+	}
+	return value
+}
+
+// expired tells whether a token's last day is over.
+func expired(token row, now time.Time) bool {
+	day := token.str("expires_at")
+	return day != "" && day[:min(10, len(day))] <= now.UTC().Format("2006-01-02")
 }
 
 // impersonate obeys From (or its older alias). The right is asked of the real user, not of

@@ -1,7 +1,9 @@
 // Package simulator is a Zammad 6.1 for tests, for the demo and for app developers: the REST
 // calls a chat bridge uses, triggers, signed webhooks on Zammad's retry schedule and a small
 // desk page on which a person acts as the agent. What it answers is held step by step against
-// recordings of a real one (see TestRecordingsReplay). It keeps everything in memory.
+// recordings of a real one (see TestRecordingsReplay). It keeps everything in memory. A
+// switchboard (Fault) makes requests and webhooks fail in the ways of a real network, and
+// State tells what truly happened.
 //
 // Requests are answered one at a time, each as one transaction: what is refused leaves
 // nothing behind but used-up ids. Not simulated: scheduler jobs (stored, never run), mail,
@@ -11,8 +13,11 @@ package simulator
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -57,10 +62,13 @@ type Simulator struct {
 	interval  time.Duration
 	runs      int // how often the scheduler ran
 
-	mu        sync.Mutex // guards the database and what follows
-	queue     []*delivery
-	lastActor int // who made the last request with good credentials
-	wake      chan struct{}
+	faults *switchboard
+	wake   chan struct{}
+
+	mu         sync.Mutex // guards the database and what follows
+	queue      []*delivery
+	deliveries []*delivery // all webhooks ever caused, in their order
+	lastActor  int         // who made the last request with good credentials
 }
 
 // New returns a Zammad with the data of a new system: the administrator (user 3), the roles
@@ -83,38 +91,44 @@ func New(cfg Config) *Simulator {
 	return &Simulator{
 		database: newDatabase(cfg, now), clock: cfg.Clock, log: cfg.Logger, transport: cfg.Transport,
 		latency: cfg.QueueLatency, started: now, interval: cfg.SchedulerInterval, lastActor: 1,
-		wake: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1), faults: newSwitchboard(),
 	}
 }
 
-// Handler serves the API under /api/v1 and the desk page under /desk/.
+// Handler serves the API under /api/v1, the desk page under /desk/ and the switchboard for
+// faults under /simulator/.
 func (s *Simulator) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for _, rt := range routes() {
 		mux.HandleFunc(rt.pattern, s.serve(rt))
 	}
+	switches(s, mux)
 	mux.Handle("/desk/", deskpage.Handler("/desk/"))
 	mux.Handle("GET /{$}", http.RedirectHandler("/desk/", http.StatusFound))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		c := &call{Simulator: s, r: r}
 		c.fail(w, notFound("No route matches ["+r.Method+"] "+r.URL.Path))
 	})
-	return mux
+	return faulty(s, mux)
 }
 
 // Run delivers webhooks until ctx ends; it then returns nil. One worker, one delivery at a
-// time, as Zammad does by default (contract 4.3).
+// time, as Zammad does by default (contract 4.3). At its end, requests that faults hold are
+// let go, so that a server can stop.
 func (s *Simulator) Run(ctx context.Context) error {
+	defer s.faults.run()()
 	s.work(ctx)
 	return nil
 }
 
-// Pending returns how many background jobs wait or run: webhooks, repeats included, and the
-// counts of customers' tickets. At 0 everything that was caused so far has been delivered.
+// Pending returns how many background jobs wait or run: webhooks, repeats included, the counts
+// of customers' tickets, and requests that a fault delays or commits late. At 0 everything
+// that was caused so far has been done and delivered.
 func (s *Simulator) Pending() int {
+	owed := s.faults.debt() // first: what it becomes may be in the queue then
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.queue)
+	return owed + len(s.queue)
 }
 
 // route is one call of the API: who may make it and what answers.
@@ -203,3 +217,86 @@ func gettingStarted(c *call) (any, error) {
 
 // healthCheck knows no monitoring token, so it refuses everybody but admins.
 func healthCheck(c *call) (any, error) { return nil, forbidden("Not authorized") }
+
+// State is the ground truth: what the simulated Zammad holds and has sent at one moment.
+type State struct {
+	Now        time.Time       `json:"now"`     // on the simulator's clock
+	Pending    int             `json:"pending"` // see Simulator.Pending
+	Tickets    []TicketState   `json:"tickets"` // by id; deleted ones are gone
+	Articles   []ArticleState  `json:"articles"`
+	Deliveries []DeliveryState `json:"deliveries"` // in the order in which they were caused
+}
+
+// TicketState is a ticket with names instead of ids.
+type TicketState struct {
+	ID       int    `json:"id"`
+	Number   string `json:"number"`
+	Title    string `json:"title"`
+	State    string `json:"state"`
+	Group    string `json:"group"`
+	Customer string `json:"customer"` // login
+}
+
+// ArticleState is an article, by id; deleted ones stay with what they said last.
+type ArticleState struct {
+	ID         int       `json:"id"`
+	Ticket     int       `json:"ticket"` // after a merge the one it was moved to
+	MessageID  string    `json:"message_id"`
+	Sender     string    `json:"sender"` // Agent, Customer or System
+	Internal   bool      `json:"internal"`
+	Body       string    `json:"body"` // as stored
+	BodySHA256 string    `json:"body_sha256"`
+	CreatedAt  time.Time `json:"created_at"`
+	Deleted    bool      `json:"deleted"`
+}
+
+// DeliveryState is a webhook that a trigger has caused.
+type DeliveryState struct {
+	ID       string    `json:"id"` // X-Zammad-Delivery
+	Trigger  string    `json:"trigger"`
+	Ticket   int       `json:"ticket"`
+	Article  int       `json:"article"` // 0 without one
+	Attempts []Attempt `json:"attempts"`
+	Finished bool      `json:"finished"` // delivered, given up, dropped or without an object
+}
+
+// Attempt is one try to send a webhook.
+type Attempt struct {
+	At     time.Time `json:"at"`     // when it ended, on the simulator's clock
+	Status int       `json:"status"` // 0 without an answer
+	Error  string    `json:"error,omitempty"`
+}
+
+// State returns the ground truth of this moment. Requests wait only while references are
+// copied.
+func (s *Simulator) State() State {
+	owed := s.faults.debt()
+	s.mu.Lock()
+	out := State{Now: s.clock.Now(), Pending: owed + len(s.queue),
+		Tickets: []TicketState{}, Articles: []ArticleState{}, Deliveries: []DeliveryState{}}
+	for _, t := range s.tickets.all(nil) {
+		out.Tickets = append(out.Tickets, TicketState{ID: t.id(), Number: t.str("number"), Title: t.str("title"),
+			State: s.states.rows[t.num("state_id")].str("name"), Group: s.groups.rows[t.num("group_id")].str("name"),
+			Customer: s.users.rows[t.num("customer_id")].str("login")})
+	}
+	for _, d := range s.deliveries {
+		out.Deliveries = append(out.Deliveries, DeliveryState{ID: d.id, Trigger: d.name, Ticket: d.ticket, Article: d.article,
+			Attempts: append([]Attempt{}, d.tries...), Finished: d.finished})
+	}
+	articles := s.articles.all(nil)
+	living := len(articles)
+	for _, a := range s.buried {
+		articles = append(articles, a)
+	}
+	senders := s.senders
+	s.mu.Unlock()
+	for i, a := range articles {
+		body := a.str("body")
+		sum := sha256.Sum256([]byte(body))
+		out.Articles = append(out.Articles, ArticleState{ID: a.id(), Ticket: a.num("ticket_id"), MessageID: a.str("message_id"),
+			Sender: senders[a.num("sender_id")-1], Internal: a.flag("internal"), Body: body, BodySHA256: hex.EncodeToString(sum[:]),
+			CreatedAt: a.time("created_at"), Deleted: i >= living})
+	}
+	slices.SortFunc(out.Articles, func(a, b ArticleState) int { return a.ID - b.ID })
+	return out
+}

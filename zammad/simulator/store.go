@@ -238,6 +238,7 @@ type database struct {
 	blobIDs                                         map[string]int   // by content hash
 	articleTypes, senders, stateTypes               []string
 	agentPreferences                                map[string]any
+	buried                                          map[int]row // deleted articles, for the ground truth only
 }
 
 // newDatabase fills a database with the seed of a new system. The next ids are those of the
@@ -259,7 +260,7 @@ func newDatabase(cfg Config, now time.Time) *database {
 		permissions: seed.Permissions, tags: map[int][]string{}, ticketsMade: 1,
 		blobs: map[int][]byte{}, blobIDs: map[string]int{},
 		articleTypes: seed.ArticleTypes, senders: seed.Senders, stateTypes: seed.StateTypes,
-		agentPreferences: seed.AgentPreferences,
+		agentPreferences: seed.AgentPreferences, buried: map[int]row{},
 	}
 	made := row{"created_by_id": 1, "updated_by_id": 1, "created_at": stamp(now), "updated_at": stamp(now)}
 	fill := func(t *table, rows []row) {
