@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -19,10 +20,10 @@ const maxBatch = 128
 
 // committer is SQLite's writer. A commit that is on the disk costs a
 // synchronised write whatever it holds, so changes that come while one is
-// running share the next. Nobody runs in the background: the first who comes
-// leads, and hands the lead on with the next batch.
+// running share the next. One goroutine commits batch after batch while anybody
+// waits; nothing runs when nobody does.
 type committer struct {
-	tx *gorm.DB // on pool; the leader's
+	tx *gorm.DB // on pool
 
 	open sync.Mutex // held while a batch runs
 	pool *prepared
@@ -36,7 +37,7 @@ type committer struct {
 type change struct {
 	ctx   context.Context
 	do    func(tx *gorm.DB) error
-	turn  chan bool // true: lead the next batch; false: err is there
+	done  chan struct{} // closed when err is there
 	err   error
 	panic any
 	wrote bool // it ran something but SELECTs; set by watched
@@ -50,24 +51,21 @@ func (w *committer) write(ctx context.Context, do func(tx *gorm.DB) error) error
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	c := &change{ctx: ctx, do: do, turn: make(chan bool, 1)}
+	c := &change{ctx: ctx, do: do, done: make(chan struct{})}
 	w.mu.Lock()
 	w.waiting = append(w.waiting, c)
-	lead := !w.busy
-	w.busy = true
-	w.mu.Unlock()
-	if !lead {
-		select {
-		case lead = <-c.turn:
-		case <-ctx.Done():
-			if w.leave(c) {
-				return ctx.Err()
-			}
-			lead = <-c.turn
-		}
+	if !w.busy {
+		w.busy = true
+		go w.work()
 	}
-	if lead {
-		w.lead()
+	w.mu.Unlock()
+	select {
+	case <-c.done:
+	case <-ctx.Done():
+		if w.leave(c) {
+			return ctx.Err()
+		}
+		<-c.done
 	}
 	if c.panic != nil {
 		panic(c.panic)
@@ -83,48 +81,42 @@ func (w *committer) Close() error {
 	return w.pool.Close()
 }
 
-// leave takes a change out of the queue; false says that it is in a batch or
-// has to lead one.
+// leave takes a change out of the queue; false says that it is in a batch.
 func (w *committer) leave(c *change) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(c.turn) > 0 {
+	i := slices.Index(w.waiting, c)
+	if i < 0 {
 		return false
 	}
-	for i, other := range w.waiting {
-		if other == c {
-			w.waiting = append(w.waiting[:i], w.waiting[i+1:]...)
-			return true
-		}
-	}
-	return false
+	w.waiting = slices.Delete(w.waiting, i, i+1)
+	return true
 }
 
-// lead commits a batch that begins with the leader's own change, then hands
-// the lead to the first who came meanwhile.
-func (w *committer) lead() {
-	w.mu.Lock()
-	n := min(len(w.waiting), maxBatch)
-	batch := append([]*change(nil), w.waiting[:n]...)
-	w.waiting = append(w.waiting[:0], w.waiting[n:]...)
-	w.mu.Unlock()
-
-	if err := w.commit(batch); err != nil {
-		for _, c := range batch {
-			if c.err == nil {
-				c.err = err
+// work commits what waits until nobody does.
+func (w *committer) work() {
+	for more := true; more; {
+		w.mu.Lock()
+		n := min(len(w.waiting), maxBatch)
+		batch := slices.Clone(w.waiting[:n])
+		w.waiting = slices.Delete(w.waiting, 0, n)
+		w.mu.Unlock()
+		if n > 0 { // else all have left
+			if err := w.commit(batch); err != nil {
+				for _, c := range batch {
+					if c.err == nil {
+						c.err = err
+					}
+				}
 			}
 		}
-	}
-	w.mu.Lock()
-	if len(w.waiting) > 0 {
-		w.waiting[0].turn <- true
-	} else {
-		w.busy = false
-	}
-	w.mu.Unlock()
-	for _, c := range batch[1:] {
-		c.turn <- false
+		w.mu.Lock()
+		more = len(w.waiting) > 0
+		w.busy = more
+		w.mu.Unlock()
+		for _, c := range batch {
+			close(c.done)
+		}
 	}
 }
 
