@@ -208,7 +208,7 @@ type switchboard struct {
 	last    int // highest id given out
 	set     []*setFault
 	owed    int           // delayed requests and late commits whose work is still to come
-	stopped chan struct{} // closed while the simulator does not run any more
+	stopped chan struct{} // closed from the end of a run to the next one
 }
 
 type setFault struct {
@@ -311,16 +311,24 @@ func (b *switchboard) debt() int {
 	return b.owed
 }
 
-// run makes faults hold again after a stop; the returned function lets go all they hold.
-func (b *switchboard) run() (stop func()) {
+// start makes faults hold again after a stop.
+func (b *switchboard) start() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	stopped := b.stopped
 	select {
-	case <-stopped:
-		stopped = make(chan struct{})
-		b.stopped = stopped
+	case <-b.stopped:
+		b.stopped = make(chan struct{})
 	default:
 	}
-	return func() { close(stopped) }
+}
+
+// stop lets go all that is held, and what would be held from now on.
+func (b *switchboard) stop() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	select {
+	case <-b.stopped:
+	default:
+		close(b.stopped)
+	}
 }

@@ -116,7 +116,8 @@ func (s *Simulator) Handler() http.Handler {
 // time, as Zammad does by default (contract 4.3). At its end, requests that faults hold are
 // let go, so that a server can stop.
 func (s *Simulator) Run(ctx context.Context) error {
-	defer s.faults.run()()
+	s.faults.start()
+	defer s.faults.stop()
 	s.work(ctx)
 	return nil
 }
