@@ -38,7 +38,7 @@ func main() {
 	flag.DurationVar(&o.length, "length", 2*time.Second, "length of each run")
 	flag.StringVar(&o.only, "only", "", "only contests whose names begin with this")
 	flag.StringVar(&o.mysql, "mysql", os.Getenv("DESKBRIDGE_TEST_MYSQL"), "server for fresh databases, such as mysql://root@127.0.0.1:3306/; empty: skip")
-	flag.StringVar(&o.profile, "profile", "", "write a CPU profile of our side to this file")
+	flag.StringVar(&o.profile, "profile", "", "write a CPU profile of the last contest to this file")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Stdout, o)

@@ -114,6 +114,33 @@ func TestBatchSharesItsFateOnlyWhereItMust(t *testing.T) {
 	}
 }
 
+// A change that only looked and refused is no reason to run the others again.
+func TestRefusalWithoutTrace(t *testing.T) {
+	t.Parallel()
+	s, w := openCommitter(t)
+	release := block(t, w)
+	results, runs := make([]error, 2), 0
+	var wg sync.WaitGroup
+	for i, do := range []func(tx *gorm.DB) error{
+		func(tx *gorm.DB) error { runs++; return mark("kept")(tx) },
+		func(tx *gorm.DB) error {
+			_, err := list[int64](tx, "SELECT id FROM regions")
+			return errors.Join(err, bridge.ErrNotServed)
+		},
+	} {
+		wg.Go(func() { results[i] = w.write(context.Background(), do) })
+		queued(w, i+1)
+	}
+	release()
+	wg.Wait()
+	if results[0] != nil || !errors.Is(results[1], bridge.ErrNotServed) {
+		t.Errorf("errors: %v", results)
+	}
+	if n := marked(t, s); n != 1 || runs != 1 {
+		t.Errorf("%d changes were stored by %d runs, want 1 by 1", n, runs)
+	}
+}
+
 func TestCancelledWhileQueued(t *testing.T) {
 	t.Parallel()
 	s, w := openCommitter(t)
