@@ -1,0 +1,68 @@
+package reliability
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"deskbridge/storage/storagetest"
+)
+
+// The program dies at any moment, also while it starts, and nothing is lost,
+// doubled or out of order.
+func TestKilledAgainAndAgain(t *testing.T) {
+	storagetest.EachURL(t, func(t *testing.T, url string) {
+		rng, n := chance(t), rounds(t, 4)
+		h := newHouse(t, url)
+		h.open("one")
+		l := h.begin(rng, 5)
+		for range n {
+			l.progress(1 + rng.Int64N(40))
+			moment(rng)
+			h.instances[0].kill()
+			if rng.IntN(4) == 0 { // it comes back for too short a time
+				p := h.launch("one")
+				<-time.After(time.Duration(rng.IntN(200)) * time.Millisecond)
+				p.kill()
+			}
+			h.passLeases()
+			h.open("one")
+		}
+		l.progress(20)
+		sum := l.finish()
+		h.instances[0].stop()
+		accounts(t, fmt.Sprintf("%d kills", n), sum)
+	})
+}
+
+// moment waits for a random part of what one message takes.
+func moment(rng *rand.Rand) {
+	<-time.After(time.Duration(rng.IntN(30_000)) * time.Microsecond)
+}
+
+// One of two instances dies; devices find the other one.
+func TestOneOfTwoIsKilled(t *testing.T) {
+	t.Parallel()
+	rng, n := chance(t), rounds(t, 2)
+	h := newHouse(t, storagetest.MySQL(t), "DESKBRIDGE_REDIS_URL="+redisURL(t))
+	names := []string{"one", "two"}
+	h.open(names...)
+	l := h.begin(rng, 5)
+	for range n {
+		l.progress(1 + rng.Int64N(40))
+		moment(rng)
+		victim := rng.IntN(2)
+		h.instances[victim].kill()
+		l.progress(1 + rng.Int64N(20)) // the other one goes on
+		h.passLeases()
+		h.instances[victim] = h.launch(names[victim])
+		h.front.lead(h.address(h.instances[0]), h.address(h.instances[1]))
+	}
+	l.progress(20)
+	sum := l.finish()
+	for _, p := range h.instances {
+		p.stop()
+	}
+	accounts(t, fmt.Sprintf("%d kills of one of two instances", n), sum)
+}
