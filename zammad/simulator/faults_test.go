@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -456,5 +459,29 @@ func TestPatterns(t *testing.T) {
 		if got := fits(c.pattern, c.text); got != c.want {
 			t.Errorf("%q fits %q: %v", c.pattern, c.text, got)
 		}
+	}
+}
+
+// TestTheManualIsTrue holds that docs/simulator.md names every kind and that its examples are
+// accepted.
+func TestTheManualIsTrue(t *testing.T) {
+	t.Parallel()
+	manual, err := os.ReadFile("../../docs/simulator.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range append(slices.Clone(requestFaults), webhookFaults...) {
+		if !strings.Contains(string(manual), "\n| `"+string(kind)+"` |") {
+			t.Errorf("the manual has no line for %s", kind)
+		}
+	}
+	examples := regexp.MustCompile(`-d '([^']+)'`).FindAllStringSubmatch(string(manual), -1)
+	for _, e := range examples {
+		if _, err := parseFault(strings.NewReader(e[1])); err != nil {
+			t.Errorf("%s: %v", e[1], err)
+		}
+	}
+	if len(examples) == 0 {
+		t.Error("the manual shows no example")
 	}
 }

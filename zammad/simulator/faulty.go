@@ -89,7 +89,9 @@ func answerJSON(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // a caller that is gone is no error of ours
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false) // message ids stay readable
+	_ = enc.Encode(body)     // a caller that is gone is no error of ours
 }
 
 // faulty lets faults apply to the requests of the API before next sees them.

@@ -273,7 +273,7 @@ type Attempt struct {
 func (s *Simulator) State() State {
 	owed := s.faults.debt()
 	s.mu.Lock()
-	out := State{Now: s.clock.Now(), Pending: owed + len(s.queue),
+	out := State{Now: s.clock.Now().UTC(), Pending: owed + len(s.queue),
 		Tickets: []TicketState{}, Articles: []ArticleState{}, Deliveries: []DeliveryState{}}
 	for _, t := range s.tickets.all(nil) {
 		out.Tickets = append(out.Tickets, TicketState{ID: t.id(), Number: t.str("number"), Title: t.str("title"),
@@ -296,7 +296,7 @@ func (s *Simulator) State() State {
 		sum := sha256.Sum256([]byte(body))
 		out.Articles = append(out.Articles, ArticleState{ID: a.id(), Ticket: a.num("ticket_id"), MessageID: a.str("message_id"),
 			Sender: senders[a.num("sender_id")-1], Internal: a.flag("internal"), Body: body, BodySHA256: hex.EncodeToString(sum[:]),
-			CreatedAt: a.time("created_at"), Deleted: i >= living})
+			CreatedAt: a.time("created_at").UTC().Truncate(time.Millisecond), Deleted: i >= living})
 	}
 	slices.SortFunc(out.Articles, func(a, b ArticleState) int { return a.ID - b.ID })
 	return out
