@@ -25,10 +25,14 @@ func (p *Pump) do(ctx context.Context, w *Work) Outcome {
 	if !ok || region.Settings.ZammadURL == "" || region.ZammadToken == "" {
 		return p.rest(w, Retry{Due: p.Now().Add(restRegion), Doubt: w.InDoubt(), Reason: "the region has no Zammad"})
 	}
-	if w.Kind == WorkLabel {
+	switch w.Kind {
+	case WorkLabel:
 		return p.label(ctx, region, w)
+	case WorkNote:
+		return p.note(ctx, region, w)
+	default:
+		return p.message(ctx, region, w)
 	}
-	return p.message(ctx, region, w)
 }
 
 // message brings a message into its ticket.
@@ -73,11 +77,16 @@ func (p *Pump) posted(ctx context.Context, r *Region, w *Work, posted Posted, er
 	state := posted.Ticket.State
 	switch state {
 	case TicketClosed: // closed in the same moment: the message must not rest there
-		if err := p.Desk.Reopen(ctx, r, posted.Ticket.ID); err != nil {
-			p.Log.WarnContext(ctx, "a message met a ticket just closed, and it could not be reopened; the next message will", "chat", w.Chat.ID, "error", err)
-			break
+		err := p.Desk.Reopen(ctx, r, posted.Ticket.ID)
+		kind := KindOf(err)
+		switch {
+		case err == nil:
+			state = TicketOpen
+		case kind == DeskRefused || kind == DeskMasked && w.Attempts+1 >= triesMasked:
+			p.Log.WarnContext(ctx, "a message met a ticket just closed, and it may not be reopened; the next message will ask the group's rule", "chat", w.Chat.ID, "error", err)
+		default: // in doubt: it is found next time, and its ticket reopened then
+			return p.rest(w, Retry{Due: p.Now().Add(backoff(w.Attempts, restLongest)), Doubt: true, Attempt: true, Reason: err.Error()})
 		}
-		state = TicketOpen
 	case TicketMerged: // merged in the same moment: the successor must have it too
 		return p.follow(ctx, r, w)
 	}
@@ -140,6 +149,46 @@ func (p *Pump) label(ctx context.Context, r *Region, w *Work) Outcome {
 	return p.rest(w, Retry{Due: p.Now().Add(backoff(w.Attempts, restLongest)), Attempt: true, Reason: err.Error()})
 }
 
+// note tells the agents of a message that was set aside. Its UUID comes from the
+// message's, and it is looked for before it is written: one note for a message,
+// even if the message is tried and refused again.
+func (p *Pump) note(ctx context.Context, r *Region, w *Work) Outcome {
+	switch {
+	case w.Chat.Ticket == 0:
+		return Outcome{Work: w.ID} // there is no ticket to write it into
+	case w.Chat.TicketState == TicketMerged:
+		return p.follow(ctx, r, w)
+	}
+	uuid := noteUUID("refused/" + string(w.UUID))
+	_, found, err := p.Desk.Find(ctx, r, uuid)
+	now := p.Now()
+	switch {
+	case err != nil:
+		return p.unnoted(ctx, w, err, w.InDoubt())
+	case found:
+		return Outcome{Work: w.ID}
+	case w.InDoubt() && now.Before(w.StartedAt.Add(p.Horizon)):
+		return p.rest(w, Retry{Due: now.Add(backoff(w.Attempts, restDoubt)), Doubt: true, Attempt: true, Reason: "the write may still be running"})
+	case w.InDoubt():
+		return p.rest(w, Retry{Due: now, Reason: "the note did not arrive"})
+	}
+	if err := p.Desk.Note(ctx, r, Note{UUID: uuid, Ticket: w.Chat.Ticket, Text: refusedNote(w.Cause)}); err != nil {
+		return p.unnoted(ctx, w, err, KindOf(err) == DeskAmbiguous)
+	}
+	return Outcome{Work: w.ID}
+}
+
+// unnoted decides what a failed call means for a note. Messages do not wait for
+// one that cannot be written.
+func (p *Pump) unnoted(ctx context.Context, w *Work, err error, doubt bool) Outcome {
+	kind := KindOf(err)
+	if kind == DeskGone || kind == DeskRefused || kind == DeskMasked && w.Attempts+1 >= triesRefused {
+		p.Log.WarnContext(ctx, "the agents could not be told of a message that was set aside", "chat", w.Chat.ID, "error", err)
+		return Outcome{Work: w.ID}
+	}
+	return p.rest(w, Retry{Due: p.Now().Add(backoff(w.Attempts, restLongest)), Doubt: doubt, Attempt: true, Reason: err.Error()})
+}
+
 // failed decides what a failed call means for the work.
 func (p *Pump) failed(w *Work, err error) Outcome {
 	retry := Retry{Due: p.Now().Add(backoff(w.Attempts, restLongest)), Attempt: true, Reason: err.Error()}
@@ -152,11 +201,11 @@ func (p *Pump) failed(w *Work, err error) Outcome {
 		retry.Detach = true
 	case DeskRefused:
 		if w.Attempts+1 >= triesRefused {
-			return setAside(w, "refused", err)
+			return setAside(w, err)
 		}
 	case DeskMasked:
 		if w.Attempts+1 >= triesMasked {
-			return setAside(w, "refused", err)
+			return setAside(w, err)
 		}
 	}
 	return p.rest(w, retry)
@@ -164,8 +213,10 @@ func (p *Pump) failed(w *Work, err error) Outcome {
 
 func (p *Pump) rest(w *Work, r Retry) Outcome { return Outcome{Work: w.ID, Retry: &r} }
 
-func setAside(w *Work, code string, err error) Outcome {
-	f := &Failed{Code: code, Reason: err.Error()}
+// setAside makes a dead letter of a message. The lane goes on with the next one:
+// to wait for ever would lose that one too.
+func setAside(w *Work, err error) Outcome {
+	f := &Failed{Code: FailRefused, Reason: err.Error()}
 	var d *DeskError
 	if errors.As(err, &d) {
 		f.ErrorID = d.ErrorID

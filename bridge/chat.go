@@ -34,6 +34,10 @@ const (
 	StatusFailed Status = "failed"
 )
 
+// FailRefused is the FailCode of a message that the desk refused again and
+// again. It is the only one so far; devices must take others like it.
+const FailRefused = "refused"
+
 // TicketState is what the heart knows of a ticket's state.
 type TicketState string
 

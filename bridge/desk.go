@@ -48,6 +48,9 @@ type Desk interface {
 	// group's rule says: one call. It is for a message that met a ticket which
 	// was closed in the same moment.
 	Reopen(ctx context.Context, r *Region, id TicketID) error
+	// Note writes an internal note for the agents: one call. Its message id is
+	// the UUID's, so Find settles doubt about it too.
+	Note(ctx context.Context, r *Region, n Note) error
 	// TicketURL is the address at which agents see the ticket.
 	TicketURL(r *Region, id TicketID) string
 }
@@ -69,6 +72,13 @@ type Post struct {
 	Customer CustomerID
 	Reopen   bool
 	Known    []ArticleID // articles of the ticket that are known here: what the answer shows beyond them is new
+}
+
+// Note is a remark of Deskbridge for the agents of a ticket.
+type Note struct {
+	UUID   MessageUUID
+	Ticket TicketID
+	Text   string // plain; the desk escapes it
 }
 
 // Label is what title, tag and attributes of a ticket are made from.

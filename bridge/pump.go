@@ -2,7 +2,10 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,15 +21,19 @@ const (
 	// Failure policy: until it is over, an article that is not found is looked
 	// for again, never sent again.
 	DefaultWriteHorizon = 300 * time.Second
-	// lease is how long a lane is held without a sign of life. It is longer
-	// than the longest call to a desk, so only a dead or paused process loses it.
+	// lease is how long a lane is held without a sign of life, and renewEvery how
+	// often a living pump gives one. A crash delays a chat by no more than this.
 	//
 	// Failure policy: whoever takes the lane over finds the started work in
-	// doubt and looks before it sends.
-	lease = 5 * time.Minute
-	// tenure is how long one worker keeps a lane before it gives it back: with
-	// the longest call (90 s) on top it stays within the lease.
-	tenure = 2 * time.Minute
+	// doubt and looks before it sends; a process that was only paused finds its
+	// claim lost, and what it wanted to write is not written.
+	lease      = 15 * time.Second
+	renewEvery = 5 * time.Second
+	// finishTries is how often the outcome of a call is tried to be stored, once
+	// a second.
+	//
+	// Failure policy: then the lane's lease ends, and the work is in doubt.
+	finishTries = 20
 	// pumpEvery is how often the pump looks for lanes without being woken: for
 	// lanes whose rest is over and for work that another instance stored.
 	pumpEvery = time.Second
@@ -60,6 +67,7 @@ type Pump struct {
 
 	mu      sync.Mutex
 	running map[DeskID]int
+	held    map[ChatID]Claim
 	workers sync.WaitGroup
 }
 
@@ -68,7 +76,7 @@ func NewPump(deps PumpDeps) *Pump {
 	if deps.Horizon == 0 {
 		deps.Horizon = DefaultWriteHorizon
 	}
-	return &Pump{PumpDeps: deps, wake: make(chan struct{}, 1), running: make(map[DeskID]int)}
+	return &Pump{PumpDeps: deps, wake: make(chan struct{}, 1), running: make(map[DeskID]int), held: make(map[ChatID]Claim)}
 }
 
 // Wake tells the pump that there is work. It never blocks.
@@ -82,7 +90,9 @@ func (p *Pump) Wake() {
 // Run works until ctx ends, then lets running calls finish.
 func (p *Pump) Run(ctx context.Context) error {
 	work, cut := context.WithCancel(context.WithoutCancel(ctx))
-	defer cut()
+	var renewing sync.WaitGroup
+	renewing.Go(func() { p.renew(work) })
+	defer func() { cut(); renewing.Wait() }()
 	tick := time.NewTicker(pumpEvery)
 	defer tick.Stop()
 	for {
@@ -118,7 +128,7 @@ func (p *Pump) dispatch(ctx, work context.Context) (claimed int) {
 		return 0
 	}
 	for _, desk := range desks {
-		free := lanesPerDesk - p.busy(desk, 0)
+		free := lanesPerDesk - p.busy(desk)
 		if free <= 0 {
 			continue
 		}
@@ -130,10 +140,10 @@ func (p *Pump) dispatch(ctx, work context.Context) (claimed int) {
 		}
 		claimed += len(claims)
 		for _, claim := range claims {
-			p.busy(desk, +1)
+			p.hold(desk, claim)
 			p.workers.Go(func() {
-				p.workLane(work, claim)
-				p.busy(desk, -1)
+				p.workLane(ctx, work, claim)
+				p.drop(desk, claim)
 				p.Wake() // its place is free for another lane
 			})
 		}
@@ -141,50 +151,89 @@ func (p *Pump) dispatch(ctx, work context.Context) (claimed int) {
 	return claimed
 }
 
-// busy changes and gives the number of lanes of a desk that are worked on.
-func (p *Pump) busy(desk DeskID, by int) int {
+// busy gives the number of lanes of a desk that are worked on.
+func (p *Pump) busy(desk DeskID) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.running[desk] += by
 	return p.running[desk]
 }
 
-// workLane does the works of one lane in order until it is empty, has to rest,
-// or was held long enough.
-func (p *Pump) workLane(ctx context.Context, claim Claim) {
-	log := p.Log.With("chat", claim.Chat)
-	began := p.Now()
+func (p *Pump) hold(desk DeskID, c Claim) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.running[desk]++
+	p.held[c.Chat] = c
+}
+
+func (p *Pump) drop(desk DeskID, c Claim) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.running[desk]--
+	if p.held[c.Chat].ID == c.ID {
+		delete(p.held, c.Chat)
+	}
+}
+
+// renew prolongs the claims of all lanes that are worked on, until ctx ends.
+func (p *Pump) renew(ctx context.Context) {
+	tick := time.NewTicker(renewEvery)
+	defer tick.Stop()
 	for {
-		if p.Now().Sub(began) > tenure || ctx.Err() != nil {
-			if err := p.Lanes.Release(context.WithoutCancel(ctx), claim, p.Now()); err != nil {
-				log.WarnContext(ctx, "lane could not be released; its lease ends by itself", "error", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		p.mu.Lock()
+		claims := slices.Collect(maps.Values(p.held))
+		p.mu.Unlock()
+		if len(claims) == 0 {
+			continue
+		}
+		now := p.Now()
+		if err := p.Lanes.Renew(ctx, claims, now, now.Add(lease)); err != nil && ctx.Err() == nil {
+			p.Log.WarnContext(ctx, "claims could not be prolonged; other instances may take the lanes over", "lanes", len(claims), "error", err)
+		}
+	}
+}
+
+// workLane does the works of one lane in order until it is empty, has to rest,
+// or stop ends; work ends when calls are to be broken off too.
+func (p *Pump) workLane(stop, work context.Context, claim Claim) {
+	log := p.Log.With("chat", claim.Chat)
+	for {
+		if stop.Err() != nil {
+			if err := p.Lanes.Release(context.WithoutCancel(work), claim, p.Now()); err != nil {
+				log.WarnContext(work, "lane could not be released; its lease ends by itself", "error", err)
 			}
 			return
 		}
-		work, err := p.Lanes.Start(ctx, claim, p.Now())
+		next, err := p.Lanes.Start(work, claim, p.Now())
 		if err != nil {
-			log.WarnContext(ctx, "lane left: its next work could not be started", "error", err)
+			log.WarnContext(work, "lane left: its next work could not be started", "error", err)
 			return
 		}
-		if work == nil {
-			return
-		}
-		outcome := p.do(ctx, work)
-		// What the desk did is true even if we are told to stop now.
-		if !p.finish(context.WithoutCancel(ctx), claim, outcome) {
+		if next == nil || !p.finish(work, claim, p.do(work, next)) {
 			return
 		}
 	}
 }
 
-// finish writes an outcome and says whether the lane goes on.
+// finish writes an outcome and says whether the lane goes on. What the desk did
+// is true even if we are told to stop now.
 func (p *Pump) finish(ctx context.Context, claim Claim, o Outcome) bool {
 	log := p.Log.With("chat", claim.Chat, "work", o.Work)
-	changes, err := p.Lanes.Finish(ctx, claim, o, p.Now())
-	if err != nil {
-		// The work stays started, so the next one to take it looks first.
-		log.ErrorContext(ctx, "outcome could not be stored; the work is in doubt", "error", err)
-		return false
+	var changes []Change
+	for try := 1; ; try++ {
+		var err error
+		if changes, err = p.Lanes.Finish(context.WithoutCancel(ctx), claim, o, p.Now()); err == nil {
+			break
+		}
+		if errors.Is(err, ErrClaimLost) || try == finishTries || !pause(ctx, time.Second) {
+			// The work stays started, so the next one to take it looks first.
+			log.ErrorContext(ctx, "outcome could not be stored; the work is in doubt", "error", err)
+			return false
+		}
 	}
 	p.Publisher.Publish(changes...)
 	switch {
@@ -195,6 +244,18 @@ func (p *Pump) finish(ctx context.Context, claim Claim, o Outcome) bool {
 		log.ErrorContext(ctx, "work set aside: it cannot succeed", "code", o.Failed.Code, "reason", o.Failed.Reason, "zammad_error_id", o.Failed.ErrorID)
 	}
 	return true
+}
+
+// pause waits, and says false if ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
 }
 
 // NewClaimID makes a claim id that nobody else has.

@@ -22,6 +22,11 @@ type scriptedDesk struct {
 	mu       sync.Mutex
 	open     func(o bridge.Opening) error // before the work is done; nil: fine
 	post     func(p bridge.Post) error
+	note     func(n bridge.Note) error
+	notes    []string
+	closed   bool         // a message meets a closed ticket
+	reopen   func() error // nil: fine
+	reopened int
 	reopens  bool
 	finds    int
 	opened   int
@@ -58,7 +63,11 @@ func (d *scriptedDesk) Post(_ context.Context, _ *bridge.Region, p bridge.Post) 
 			return bridge.Posted{}, err
 		}
 	}
-	return d.do(p.UUID, p.Text, p.Ticket), nil
+	posted := d.do(p.UUID, p.Text, p.Ticket)
+	if d.closed {
+		posted.Ticket.State = bridge.TicketClosed
+	}
+	return posted, nil
 }
 
 func (d *scriptedDesk) Find(_ context.Context, _ *bridge.Region, uuid bridge.MessageUUID) (bridge.Posted, bool, error) {
@@ -66,7 +75,37 @@ func (d *scriptedDesk) Find(_ context.Context, _ *bridge.Region, uuid bridge.Mes
 	defer d.mu.Unlock()
 	d.finds++
 	p, found := d.articles[uuid]
+	if d.closed && d.reopened == 0 {
+		p.Ticket.State = bridge.TicketClosed
+	}
 	return p, found, nil
+}
+
+func (d *scriptedDesk) Reopen(context.Context, *bridge.Region, bridge.TicketID) error {
+	if d.reopen != nil {
+		if err := d.reopen(); err != nil {
+			return err
+		}
+	}
+	d.reopened++
+	return nil
+}
+
+func (d *scriptedDesk) Note(_ context.Context, _ *bridge.Region, n bridge.Note) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.note != nil {
+		if err := d.note(n); err != nil {
+			return err
+		}
+	}
+	d.writeNote(n)
+	return nil
+}
+
+func (d *scriptedDesk) writeNote(n bridge.Note) {
+	d.notes = append(d.notes, n.Text)
+	d.articles[n.UUID] = bridge.Posted{Ticket: bridge.Ticket{ID: n.Ticket, State: bridge.TicketOpen}}
 }
 
 func (d *scriptedDesk) Reopens(context.Context, *bridge.Region, bridge.TicketID) (bool, error) {
@@ -86,8 +125,13 @@ type lanes struct {
 
 func newLanes(t *testing.T) *lanes {
 	t.Helper()
+	return newLanesOn(t, storagetest.Open(t))
+}
+
+func newLanesOn(t *testing.T, store *storage.Store) *lanes {
+	t.Helper()
 	l := &lanes{t: t, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), desk: &scriptedDesk{articles: make(map[bridge.MessageUUID]bridge.Posted)}}
-	l.store = storagetest.Open(t)
+	l.store = store
 	l.region = &bridge.Region{
 		Slug: "testland", Name: "Testland", Enabled: true, ZammadToken: "token",
 		Settings: bridge.RegionSettings{Languages: []bridge.Language{{Code: "de"}}, Percentage: 100, ZammadURL: "https://zammad.example.org"}.WithDefaults(),
@@ -305,4 +349,38 @@ func TestTheGroupsRuleMayWantANewTicket(t *testing.T) {
 	if l.desk.opened != 2 {
 		t.Fatalf("%d tickets were opened", l.desk.opened)
 	}
+}
+
+func TestRenewedClaimsHoldAndLostOnesStayLost(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, store *storage.Store) {
+		l := newLanesOn(t, store)
+		l.send("one")
+		ctx := t.Context()
+		claims, err := store.ClaimLanes(ctx, l.region.Desk, l.now, l.now.Add(15*time.Second), 1)
+		if err != nil || len(claims) != 1 {
+			t.Fatalf("claims %v, %v", claims, err)
+		}
+		l.now = l.now.Add(10 * time.Second)
+		if err := store.Renew(ctx, claims, l.now, l.now.Add(15*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		l.now = l.now.Add(10 * time.Second)
+		if taken, err := store.ClaimLanes(ctx, l.region.Desk, l.now, l.now.Add(15*time.Second), 1); err != nil || len(taken) != 0 {
+			t.Fatalf("a living pump's lane was taken over: %v, %v", taken, err)
+		}
+		l.now = l.now.Add(10 * time.Second) // silent for too long
+		taken, err := store.ClaimLanes(ctx, l.region.Desk, l.now, l.now.Add(15*time.Second), 1)
+		if err != nil || len(taken) != 1 {
+			t.Fatalf("a dead pump's lane is not taken over: %v, %v", taken, err)
+		}
+		if err := store.Renew(ctx, claims, l.now, l.now.Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := store.Start(ctx, claims[0], l.now); !errors.Is(err, bridge.ErrClaimLost) {
+			t.Fatalf("a lost claim came back by being renewed: %v", err)
+		}
+		if work, err := store.Start(ctx, taken[0], l.now); err != nil || work == nil {
+			t.Fatalf("the new claim does not work: %v, %v", work, err)
+		}
+	})
 }

@@ -88,10 +88,27 @@ type LaneStore interface {
 	// lane rest. The error is ErrClaimLost if somebody else holds the lane now:
 	// then nothing was written.
 	Finish(ctx context.Context, c Claim, o Outcome, now time.Time) ([]Change, error)
+	// Renew prolongs claims that still hold, in one step; lost ones stay lost.
+	Renew(ctx context.Context, claims []Claim, now, until time.Time) error
 	// Release gives a lane back untouched, with Retry-like rest until due.
 	Release(ctx context.Context, c Claim, due time.Time) error
 	// Sweep repairs lanes that have work but no due time; it returns how many.
 	Sweep(ctx context.Context, now time.Time, dryRun bool) (int, error)
+}
+
+// LetterStore is what operators need for dead letters. A message that was found
+// in its ticket after all is none any more.
+type LetterStore interface {
+	// Letters lists the dead letters, oldest first.
+	Letters(ctx context.Context) ([]Letter, error)
+	// RetryLetter puts a letter at the end of its lane, as if it was new: what
+	// waits there already stays before it, since the head of a lane may be in
+	// doubt. The device sees it queued. The error is ErrLetterUnknown if there
+	// is no such letter.
+	RetryLetter(ctx context.Context, id WorkID, now time.Time) error
+	// DropLetter forgets a letter; for the device it stays failed. The error is
+	// ErrLetterUnknown if there is no such letter.
+	DropLetter(ctx context.Context, id WorkID) error
 }
 
 // TicketStore is what the way back needs.
@@ -190,6 +207,7 @@ type ChangeStore interface {
 type Store interface {
 	ChatStore
 	LaneStore
+	LetterStore
 	TicketStore
 	InboxStore
 	RegionStore

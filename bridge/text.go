@@ -1,9 +1,12 @@
 package bridge
 
 import (
+	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/google/uuid"
 )
 
 // CleanText makes a user's text what it will be everywhere: CRLF becomes LF,
@@ -42,4 +45,23 @@ func noncharacter(c rune) bool {
 // character is blank for its reader, and Zammad refuses it.
 func visible(c rune) bool {
 	return !unicode.IsSpace(c) && !unicode.Is(unicode.Cf, c)
+}
+
+// refusedNote tells the agents that a message is missing. It does not repeat the
+// message: its text may be what the desk refuses.
+func refusedNote(cause Failed) string {
+	detail := cause.Reason
+	if cause.ErrorID != "" {
+		detail = "Error ID " + cause.ErrorID
+	}
+	if detail != "" {
+		detail = " (" + detail + ")"
+	}
+	return fmt.Sprintf("Deskbridge: Eine Nachricht aus der App fehlt hier, denn Zammad hat sie abgelehnt%[1]s. Die App zeigt sie als nicht zugestellt; die Person kann sie noch einmal senden.\n\n"+
+		"Deskbridge: A message from the app is missing here, because Zammad refused it%[1]s. The app shows it as not delivered; the person can send it again.", detail)
+}
+
+// noteUUID names a note by what it is about, so that it can be looked for.
+func noteUUID(about string) MessageUUID {
+	return MessageUUID(uuid.NewSHA1(uuid.NameSpaceOID, []byte("deskbridge/note/"+about)).String())
 }

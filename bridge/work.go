@@ -9,6 +9,7 @@ type WorkKind string
 const (
 	WorkMessage WorkKind = "message" // bring a message into the ticket, opening it if there is none
 	WorkLabel   WorkKind = "label"   // let title, tag and consent of the ticket follow the chat
+	WorkNote    WorkKind = "note"    // tell the agents, in the ticket, of a message that was set aside
 )
 
 // Work is one piece of durable work towards a desk. The works of a chat are its
@@ -17,10 +18,11 @@ type Work struct {
 	ID       WorkID
 	Kind     WorkKind
 	Chat     Chat        // as it was when the work was taken
-	Message  MessageID   // of WorkMessage
-	UUID     MessageUUID // of WorkMessage
+	Message  MessageID   // of WorkMessage and WorkNote
+	UUID     MessageUUID // of the message
 	Text     string      // of WorkMessage
 	Previous string      // of WorkLabel: the language before
+	Cause    Failed      // of WorkNote: why the message was set aside
 
 	Attempts int
 	// StartedAt is set and committed before a write is tried and cleared when
@@ -76,6 +78,21 @@ type Failed struct {
 	Code    string // stable, for the device
 	Reason  string // for operators; no message text
 	ErrorID string
+}
+
+// Letter is a dead letter: a message that was set aside. It says everything but
+// what the message says.
+type Letter struct {
+	ID       WorkID    `json:"id"`
+	Region   string    `json:"region"` // slug
+	Chat     ChatID    `json:"chat"`
+	Ticket   TicketID  `json:"ticket,omitzero"` // of the chat; 0: none
+	Kind     WorkKind  `json:"kind"`
+	Code     string    `json:"code"` // as the device sees it
+	Reason   string    `json:"reason"`
+	ErrorID  string    `json:"error_id,omitzero"` // under which the desk's administrator finds the reason
+	Attempts int       `json:"attempts"`
+	SentAt   time.Time `json:"sent_at"` // when the device sent it
 }
 
 // Delivery is a stored webhook delivery.

@@ -11,7 +11,7 @@ import (
 	"deskbridge/bridge"
 )
 
-// lanes implements bridge.LaneStore.
+// lanes implements bridge.LaneStore and bridge.LetterStore.
 type lanes struct{ *database }
 
 // DueDesks lists desks with due lanes; see bridge.LaneStore.
@@ -49,6 +49,19 @@ func (s lanes) ClaimLanes(ctx context.Context, desk bridge.DeskID, now, until ti
 		return nil, err
 	}
 	return claims, nil
+}
+
+// Renew prolongs claims; see bridge.LaneStore.
+func (s lanes) Renew(ctx context.Context, claims []bridge.Claim, now, until time.Time) error {
+	return s.write(ctx, func(tx *gorm.DB) error {
+		for _, c := range claims {
+			if _, err := exec(tx, "UPDATE chats SET claimed_until = ? WHERE id = ? AND claim_id = ? AND claimed_until > ?",
+				milli(until), c.Chat, c.ID, milli(now)); err != nil {
+				return fmt.Errorf("renew claim: %w", err)
+			}
+		}
+		return nil
+	})
 }
 
 // claimed takes chat and device of a claim that still holds.
@@ -96,7 +109,8 @@ func (s lanes) Start(ctx context.Context, c bridge.Claim, now time.Time) (*bridg
 }
 
 // nextWork finds the oldest work that can still be done. A message that was
-// recognised in its ticket meanwhile needs none.
+// recognised in its ticket meanwhile needs none, nor a note about one that is
+// not set aside any more.
 func nextWork(h *held) (*bridge.Work, error) {
 	for {
 		var (
@@ -116,14 +130,23 @@ func nextWork(h *held) (*bridge.Work, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read work: %w", err)
 		}
-		if w.Kind == bridge.WorkMessage && started == 0 && status.String != string(bridge.StatusQueued) {
+		done := w.Kind == bridge.WorkMessage && status.String != string(bridge.StatusQueued) ||
+			w.Kind == bridge.WorkNote && status.String != string(bridge.StatusFailed)
+		if done && started == 0 {
 			if _, err := exec(h.tx, "DELETE FROM outbox WHERE id = ?", w.ID); err != nil {
 				return nil, err
 			}
 			continue
 		}
-		w.Message, w.UUID, w.Text = bridge.MessageID(message.V), bridge.MessageUUID(uuid.String), text.String
-		w.StartedAt = moment(started)
+		w.Message, w.UUID, w.StartedAt = bridge.MessageID(message.V), bridge.MessageUUID(uuid.String), moment(started)
+		switch w.Kind {
+		case bridge.WorkMessage:
+			w.Text = text.String
+		case bridge.WorkNote:
+			if w.Cause, err = cause(h, w.Message); err != nil {
+				return nil, err
+			}
+		}
 		return &w, nil
 	}
 }
@@ -212,15 +235,102 @@ func retry(h *held, work bridge.WorkID, o *bridge.Retry) error {
 	return nil
 }
 
-// fail sets work aside; it stays for operators until its chat is pruned.
+// fail sets work aside; it stays for operators until its chat is pruned. The
+// agents are told by a note, behind what already waits.
 func fail(h *held, work bridge.WorkID, message int64, o *bridge.Failed) error {
-	if _, err := exec(h.tx, "UPDATE outbox SET dead = 1, reason = ?, error_id = ?, started_at = 0 WHERE id = ?", o.Reason, o.ErrorID, work); err != nil {
+	if _, err := exec(h.tx, "UPDATE outbox SET dead = 1, attempts = attempts + 1, reason = ?, error_id = ?, started_at = 0 WHERE id = ?", o.Reason, o.ErrorID, work); err != nil {
 		return fmt.Errorf("set work aside: %w", err)
 	}
 	if message == 0 {
 		return nil
 	}
-	return h.setStatus(message, bridge.StatusFailed, o.Code, bridge.StatusQueued)
+	if err := h.setStatus(message, bridge.StatusFailed, o.Code, bridge.StatusQueued); err != nil {
+		return err
+	}
+	return h.enqueue(bridge.WorkNote, message, "")
+}
+
+// cause reads why a message was set aside; nothing if its letter was dropped.
+func cause(h *held, message bridge.MessageID) (bridge.Failed, error) {
+	var f bridge.Failed
+	err := one(h.tx, "SELECT reason, error_id FROM outbox WHERE message_id = ? AND dead = 1", []any{message}, &f.Reason, &f.ErrorID)
+	if err != nil && !none(err) {
+		return f, fmt.Errorf("read cause: %w", err)
+	}
+	return f, nil
+}
+
+// Letters lists dead letters; see bridge.LetterStore.
+func (s lanes) Letters(ctx context.Context) ([]bridge.Letter, error) {
+	var letters []bridge.Letter
+	err := each(s.read.WithContext(ctx), "SELECT o.id, r.slug, c.id, COALESCE(c.ticket_id, 0), o.kind, m.fail_code, o.reason, o.error_id, o.attempts, m.created_at"+
+		" FROM outbox o JOIN messages m ON m.id = o.message_id JOIN chats c ON c.id = o.chat_id JOIN regions r ON r.id = c.region_id"+
+		" WHERE o.dead = 1 AND m.status = 'failed' ORDER BY o.id", nil, func(scan func(...any) error) error {
+		var (
+			l    bridge.Letter
+			sent int64
+		)
+		err := scan(&l.ID, &l.Region, &l.Chat, &l.Ticket, &l.Kind, &l.Code, &l.Reason, &l.ErrorID, &l.Attempts, &sent)
+		l.SentAt = moment(sent)
+		letters = append(letters, l)
+		return err
+	})
+	if err != nil {
+		return nil, failure(fmt.Errorf("read letters: %w", err))
+	}
+	return letters, nil
+}
+
+// RetryLetter puts a letter back; see bridge.LetterStore.
+func (s lanes) RetryLetter(ctx context.Context, id bridge.WorkID, now time.Time) error {
+	return s.letter(ctx, id, now, func(h *held, message int64) error {
+		if err := h.setStatus(message, bridge.StatusQueued, "", bridge.StatusFailed); err != nil {
+			return err
+		}
+		return h.enqueue(bridge.WorkMessage, message, "")
+	})
+}
+
+// DropLetter forgets a letter; see bridge.LetterStore.
+func (s lanes) DropLetter(ctx context.Context, id bridge.WorkID) error {
+	return s.letter(ctx, id, s.now(), func(*held, int64) error { return nil })
+}
+
+// letter removes a dead letter after something was done with its message.
+func (s lanes) letter(ctx context.Context, id bridge.WorkID, now time.Time, handle func(h *held, message int64) error) error {
+	return s.write(ctx, func(tx *gorm.DB) error {
+		var (
+			chat    bridge.ChatID
+			message int64
+		)
+		const find = "SELECT o.chat_id, o.message_id FROM outbox o JOIN messages m ON m.id = o.message_id WHERE o.id = ? AND o.dead = 1 AND m.status = 'failed'"
+		err := one(tx, find, []any{id}, &chat, &message)
+		if none(err) {
+			return bridge.ErrLetterUnknown
+		}
+		if err != nil {
+			return fmt.Errorf("find letter: %w", err)
+		}
+		h, err := s.hold(tx, chat, now)
+		if none(err) {
+			return bridge.ErrLetterUnknown
+		}
+		if err != nil {
+			return err
+		}
+		n, err := exec(tx, "DELETE FROM outbox WHERE id = ? AND dead = 1", id)
+		if err != nil {
+			return fmt.Errorf("remove letter: %w", err)
+		}
+		if n == 0 {
+			return bridge.ErrLetterUnknown // somebody else was faster
+		}
+		if err := handle(h, message); err != nil {
+			return err
+		}
+		_, err = h.save()
+		return err
+	})
 }
 
 // Release gives a lane back; see bridge.LaneStore.

@@ -34,6 +34,11 @@ func TestLaneIsWorkedInOrder(t *testing.T) {
 		equal(w, "ticket", work.Chat.Ticket, 7)
 		equal(w, "customer", work.Chat.Customer, 3)
 		w.finish(c, bridge.Outcome{Work: work.ID, Failed: &bridge.Failed{Code: "refused", Reason: "no", ErrorID: "E1"}})
+		work = w.start(c)
+		equal(w, "next", work.Kind, bridge.WorkNote)
+		equal(w, "about", work.Message, 2)
+		equal(w, "cause", work.Cause, bridge.Failed{Reason: "no", ErrorID: "E1"})
+		w.finish(c, bridge.Outcome{Work: work.ID})
 		if w.start(c) != nil {
 			w.Fatal("the lane is not empty")
 		}
@@ -204,5 +209,105 @@ func TestAnotherDeskBeginsAnew(t *testing.T) {
 		w.ok(w.RemoveRegion(w.ctx, w.region.ID))
 		_, err = w.Accept(w.ctx, s)
 		w.wants(err, bridge.ErrRegionNotFound)
+	})
+}
+
+// refuse lets the device's next message be set aside and its note be written.
+func (w *world) refuse() {
+	w.Helper()
+	c := w.claim()
+	for work := w.start(c); work != nil; work = w.start(c) {
+		o := bridge.Outcome{Work: work.ID}
+		if work.Kind == bridge.WorkMessage {
+			o.Failed = &bridge.Failed{Code: bridge.FailRefused, Reason: "no", ErrorID: "E1"}
+		}
+		w.finish(c, o)
+	}
+}
+
+func TestLettersAreListedTriedAgainAndDropped(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		none, err := w.Letters(w.ctx)
+		w.ok(err)
+		equal(w, "letters", len(none), 0)
+		sentAt := w.now
+		one := w.send("a", "one")
+		w.tick()
+		w.send("a", "two")
+		w.refuse()
+		letters, err := w.Letters(w.ctx)
+		w.ok(err)
+		equal(w, "letters", len(letters), 2)
+		want := bridge.Letter{
+			ID: letters[0].ID, Region: "augsburg", Chat: one.Message.Chat, Kind: bridge.WorkMessage,
+			Code: bridge.FailRefused, Reason: "no", ErrorID: "E1", Attempts: 1, SentAt: sentAt,
+		}
+		if d := cmp.Diff(want, letters[0]); d != "" {
+			w.Fatal(d)
+		}
+
+		w.send("a", "three") // waits already
+		before := w.history("a", 0).Seq
+		w.ok(w.RetryLetter(w.ctx, letters[0].ID, w.now))
+		equal(w, "again", show(w.history("a", before)), "user:one:queued")
+		equal(w, "code", w.history("a", before).Messages[0].FailCode, "")
+		w.wants(w.RetryLetter(w.ctx, letters[0].ID, w.now), bridge.ErrLetterUnknown)
+		w.ok(w.DropLetter(w.ctx, letters[1].ID))
+		w.wants(w.DropLetter(w.ctx, letters[1].ID), bridge.ErrLetterUnknown)
+		w.wants(w.RetryLetter(w.ctx, letters[1].ID, w.now), bridge.ErrLetterUnknown)
+		letters, err = w.Letters(w.ctx)
+		w.ok(err)
+		equal(w, "letters", len(letters), 0)
+
+		c := w.claim()
+		for _, text := range []string{"three", "one"} { // the letter at the end
+			work := w.start(c)
+			equal(w, "work", work.Text, text)
+			equal(w, "attempts", work.Attempts, 0)
+			w.wants(w.RetryLetter(w.ctx, work.ID, w.now), bridge.ErrLetterUnknown)
+			w.finish(c, bridge.Outcome{Work: work.ID, Sent: &bridge.Sent{Ticket: 7, State: bridge.TicketOpen}})
+		}
+		equal(w, "in the end", show(w.history("a", 0)), "user:one:sent user:two:failed user:three:sent")
+	})
+}
+
+// A retried message wakes a lane that is empty, and keeps a pause that its desk needs.
+func TestARetriedLetterMakesItsLaneDue(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		w.send("a", "one")
+		w.refuse()
+		equal(w, "due", len(w.claims()), 0)
+		letters, err := w.Letters(w.ctx)
+		w.ok(err)
+		w.ok(w.RetryLetter(w.ctx, letters[0].ID, w.now))
+		equal(w, "due", len(w.claims()), 1)
+	})
+}
+
+// What was found in its ticket after all is no letter, and needs no note.
+func TestARecognisedMessageIsNoLetter(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		w.send("a", "one")
+		c := w.claim()
+		work := w.start(c)
+		w.finish(c, bridge.Outcome{Work: work.ID, Sent: &bridge.Sent{Ticket: 7, State: bridge.TicketOpen, Article: 70}})
+		two := w.send("a", "two")
+		work = w.start(c)
+		w.finish(c, bridge.Outcome{Work: work.ID, Failed: &bridge.Failed{Code: bridge.FailRefused}})
+		letters, err := w.Letters(w.ctx)
+		w.ok(err)
+		equal(w, "letters", len(letters), 1)
+		_, err = w.Record(w.ctx, bridge.Receipt{Chat: two.Message.Chat, Now: w.now, Articles: []bridge.Article{
+			{ID: 71, Ticket: 7, Header: two.Message.UUID.Header(), Public: true, FromUser: true, CreatedAt: w.now},
+		}})
+		w.ok(err)
+		equal(w, "status", show(w.history("a", 0)), "user:one:sent user:two:sent")
+		if work := w.start(c); work != nil {
+			w.Fatalf("work %+v is left", work)
+		}
+		left, err := w.Letters(w.ctx)
+		w.ok(err)
+		equal(w, "letters", len(left), 0)
+		w.wants(w.RetryLetter(w.ctx, letters[0].ID, w.now), bridge.ErrLetterUnknown)
 	})
 }

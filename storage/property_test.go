@@ -115,7 +115,7 @@ func (m *machine) work(r *rapid.T) {
 		due := m.now.Add(time.Duration(rapid.IntRange(0, 30).Draw(r, "rest")) * time.Second)
 		o.Retry = &bridge.Retry{Due: due, Doubt: fate == "doubt", Attempt: true, Detach: fate == "detach"}
 		drop()
-	case work.Kind == bridge.WorkLabel: // done
+	case work.Kind != bridge.WorkMessage: // done
 	case fate == "failed":
 		o.Failed = &bridge.Failed{Code: "refused"}
 		l.waiting = l.waiting[1:]

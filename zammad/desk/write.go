@@ -111,6 +111,25 @@ func (d *Desk) Reopen(ctx context.Context, r *bridge.Region, id bridge.TicketID)
 	return nil
 }
 
+// Note writes an internal note: one call. It goes as an article alone, since a
+// ticket that refuses a change for want of a mandatory attribute takes one all
+// the same; without a transaction its failure proves nothing (contract 2.4).
+func (d *Desk) Note(ctx context.Context, r *bridge.Region, n bridge.Note) error {
+	s, err := d.site(r)
+	if err != nil {
+		return err
+	}
+	internal := true
+	_, err = s.Articles.Create(zammad.Housekeeping(ctx), zammad.NewArticle{
+		TicketID: zammad.TicketID(n.Ticket), Type: zammad.TypeNote, Sender: zammad.SenderAgent, Internal: &internal,
+		Body: toHTML(n.Text), ContentType: zammad.ContentHTML, MessageID: n.UUID.Header(),
+	})
+	if err != nil {
+		return s.failed(ctx, err, ofRecord)
+	}
+	return nil
+}
+
 // Relabel lets title and consent attribute follow: one call. If the language
 // changed, and the region's tag names it, the tag follows too: two more. A tag
 // that Zammad refuses is no error: newer ones may forbid new tags (contract
