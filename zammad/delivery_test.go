@@ -157,3 +157,15 @@ func FuzzParseDelivery(f *testing.F) {
 		}
 	})
 }
+
+func TestAnArticleIsInternalUnlessItSaysThatItIsNot(t *testing.T) {
+	for internal, want := range map[string]bool{`"internal":false,`: false, `"internal":true,`: true, `"internal":null,`: true, ``: true} {
+		delivery, err := ParseDelivery([]byte(`{"ticket":{"id":7,"article_ids":[9]},"article":{` + internal + `"id":9,"ticket_id":7,"sender":"Agent","body":"x"}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if delivery.Article.Internal != want {
+			t.Errorf("with %q the article is internal: %v", internal, delivery.Article.Internal)
+		}
+	}
+}

@@ -137,7 +137,7 @@ type Article struct {
 	TicketID    TicketID       `json:"ticket_id"` // changes when tickets are merged (contract 3.6)
 	Type        string         `json:"type"`      // note, chat, web, phone, email, …
 	Sender      string         `json:"sender"`    // Agent, Customer or System
-	Internal    bool           `json:"internal"`  // never for the customer's eyes
+	Internal    bool           `json:"internal"`  // never for the customer's eyes; true unless the answer says false
 	From        string         `json:"from"`      // the author's name
 	To          string         `json:"to"`
 	Cc          string         `json:"cc"`
@@ -156,6 +156,18 @@ type Article struct {
 	OriginBy    Name           `json:"origin_by"` // login, if it was written for somebody else
 	CreatedAt   time.Time      `json:"created_at"`
 	UpdatedAt   time.Time      `json:"updated_at"`
+}
+
+// UnmarshalJSON reads an article. One that does not say whether it is internal
+// counts as internal: what is missing must not be what makes it public.
+func (a *Article) UnmarshalJSON(data []byte) error {
+	type plain Article
+	read := plain{Internal: true}
+	if err := json.Unmarshal(data, &read); err != nil {
+		return err
+	}
+	*a = Article(read)
+	return nil
 }
 
 func (a *Article) blank() bool { return a.ID == 0 }
