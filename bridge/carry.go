@@ -82,10 +82,12 @@ func (p *Pump) posted(ctx context.Context, r *Region, w *Work, posted Posted, er
 		switch {
 		case err == nil:
 			state = TicketOpen
-		case kind == DeskRefused || kind == DeskMasked && w.Attempts+1 >= triesMasked:
+		case kind == DeskRefused || lastRefusal(w, err):
 			p.Log.WarnContext(ctx, "a message met a ticket just closed, and it may not be reopened; the next message will ask the group's rule", "chat", w.Chat.ID, "error", err)
 		default: // in doubt: it is found next time, and its ticket reopened then
-			return p.rest(w, Retry{Due: p.Now().Add(backoff(w.Attempts, restLongest)), Doubt: true, Attempt: true, Reason: err.Error()})
+			return p.rest(w, Retry{
+				Due: p.Now().Add(backoff(w.Attempts, restLongest)), Doubt: true, Attempt: true, Refused: kind == DeskMasked, Reason: err.Error(),
+			})
 		}
 	case TicketMerged: // merged in the same moment: the successor must have it too
 		return p.follow(ctx, r, w)
@@ -149,6 +151,18 @@ func (p *Pump) label(ctx context.Context, r *Region, w *Work) Outcome {
 	return p.rest(w, Retry{Due: p.Now().Add(backoff(w.Attempts, restLongest)), Attempt: true, Reason: err.Error()})
 }
 
+// lastRefusal says whether a refusal is one too many.
+func lastRefusal(w *Work, err error) bool {
+	switch KindOf(err) {
+	case DeskRefused:
+		return w.Refusals+1 >= triesRefused
+	case DeskMasked:
+		return w.Refusals+1 >= triesMasked
+	default:
+		return false
+	}
+}
+
 // note tells the agents of a message that was set aside. Its UUID comes from the
 // message's, and it is looked for before it is written: one note for a message,
 // even if the message is tried and refused again.
@@ -182,11 +196,13 @@ func (p *Pump) note(ctx context.Context, r *Region, w *Work) Outcome {
 // one that cannot be written.
 func (p *Pump) unnoted(ctx context.Context, w *Work, err error, doubt bool) Outcome {
 	kind := KindOf(err)
-	if kind == DeskGone || kind == DeskRefused || kind == DeskMasked && w.Attempts+1 >= triesRefused {
+	if kind == DeskGone || kind == DeskRefused || kind == DeskMasked && w.Refusals+1 >= triesRefused {
 		p.Log.WarnContext(ctx, "the agents could not be told of a message that was set aside", "chat", w.Chat.ID, "error", err)
 		return Outcome{Work: w.ID}
 	}
-	return p.rest(w, Retry{Due: p.Now().Add(backoff(w.Attempts, restLongest)), Doubt: doubt, Attempt: true, Reason: err.Error()})
+	return p.rest(w, Retry{
+		Due: p.Now().Add(backoff(w.Attempts, restLongest)), Doubt: doubt, Attempt: true, Refused: kind == DeskMasked, Reason: err.Error(),
+	})
 }
 
 // failed decides what a failed call means for the work.
@@ -199,14 +215,12 @@ func (p *Pump) failed(w *Work, err error) Outcome {
 	case DeskGone:
 		retry.Due = p.Now()
 		retry.Detach = true
-	case DeskRefused:
-		if w.Attempts+1 >= triesRefused {
+	case DeskRefused, DeskMasked:
+		if lastRefusal(w, err) {
 			return setAside(w, err)
 		}
-	case DeskMasked:
-		if w.Attempts+1 >= triesMasked {
-			return setAside(w, err)
-		}
+		retry.Refused = true
+		retry.Due = p.Now().Add(backoff(w.Refusals, restLongest))
 	}
 	return p.rest(w, retry)
 }

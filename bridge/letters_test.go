@@ -41,6 +41,25 @@ func (l *lanes) letters() []bridge.Letter {
 	return letters
 }
 
+// After an outage a desk may answer with errors for a while: the tries of the
+// outage must not have used up the message's patience.
+func TestAnOutageDoesNotCountTowardsGivingUp(t *testing.T) {
+	l := newLanes(t)
+	refusals := 0
+	l.desk.open = func(bridge.Opening) error { return failing(bridge.DeskUnavailable) }
+	l.send("one")
+	l.pass(3 * time.Hour)
+	l.desk.open = func(bridge.Opening) error { refusals++; return failing(bridge.DeskMasked) }
+	l.pass(10 * time.Minute)
+	l.wantStatus(bridge.StatusQueued)
+	if refusals < 5 {
+		t.Errorf("%d tries in ten minutes", refusals)
+	}
+	l.desk.open = nil
+	l.pass(10 * time.Minute)
+	l.wantStatus(bridge.StatusSent)
+}
+
 func TestTheAgentsAreToldOnceOfARefusedMessage(t *testing.T) {
 	l := refused(t)
 	l.pass(3 * time.Minute)

@@ -24,7 +24,8 @@ type Work struct {
 	Previous string      // of WorkLabel: the language before
 	Cause    Failed      // of WorkNote: why the message was set aside
 
-	Attempts int
+	Attempts int // failed tries and looks, whatever the reason
+	Refusals int // tries that the desk refused: what an outage costs does not count towards giving up
 	// StartedAt is set and committed before a write is tried and cleared when
 	// its outcome is known. Work that is taken with StartedAt set is in doubt:
 	// the write may have been carried out, or may still be running.
@@ -65,6 +66,7 @@ type Retry struct {
 	Due     time.Time
 	Doubt   bool   // keep StartedAt: the write may have been carried out
 	Attempt bool   // count it as a failed try
+	Refused bool   // count it as a refusal
 	Reason  string // for operators; no message text
 	// Detach takes the ticket off the chat, so that the message opens a new
 	// one: the ticket is gone, or may not be reopened.

@@ -121,9 +121,9 @@ func nextWork(h *held) (*bridge.Work, error) {
 			text    sql.NullString
 			status  sql.NullString
 		)
-		err := one(h.tx, "SELECT o.id, o.kind, o.message_id, o.previous, o.attempts, o.started_at, m.uuid, m.text, m.status"+
+		err := one(h.tx, "SELECT o.id, o.kind, o.message_id, o.previous, o.attempts, o.refusals, o.started_at, m.uuid, m.text, m.status"+
 			" FROM outbox o LEFT JOIN messages m ON m.id = o.message_id WHERE o.chat_id = ? AND o.dead = 0 ORDER BY o.id LIMIT 1",
-			[]any{h.c.ID}, &w.ID, &w.Kind, &message, &w.Previous, &w.Attempts, &started, &uuid, &text, &status)
+			[]any{h.c.ID}, &w.ID, &w.Kind, &message, &w.Previous, &w.Attempts, &w.Refusals, &started, &uuid, &text, &status)
 		if none(err) {
 			return nil, nil
 		}
@@ -214,15 +214,11 @@ func sent(h *held, message int64, o *bridge.Sent) error {
 
 // retry puts work back and lets its lane rest.
 func retry(h *held, work bridge.WorkID, o *bridge.Retry) error {
-	attempt := 0
-	if o.Attempt {
-		attempt = 1
-	}
-	query := "UPDATE outbox SET attempts = attempts + ?, reason = ?, started_at = 0 WHERE id = ?"
+	query := "UPDATE outbox SET attempts = attempts + ?, refusals = refusals + ?, reason = ?, started_at = 0 WHERE id = ?"
 	if o.Doubt {
-		query = "UPDATE outbox SET attempts = attempts + ?, reason = ? WHERE id = ?"
+		query = "UPDATE outbox SET attempts = attempts + ?, refusals = refusals + ?, reason = ? WHERE id = ?"
 	}
-	if _, err := exec(h.tx, query, attempt, o.Reason, work); err != nil {
+	if _, err := exec(h.tx, query, count(o.Attempt), count(o.Refused), o.Reason, work); err != nil {
 		return fmt.Errorf("put work back: %w", err)
 	}
 	switch {
@@ -233,6 +229,13 @@ func retry(h *held, work bridge.WorkID, o *bridge.Retry) error {
 	}
 	h.endClaim(sql.Null[int64]{V: milli(o.Due), Valid: true})
 	return nil
+}
+
+func count(one bool) int {
+	if one {
+		return 1
+	}
+	return 0
 }
 
 // fail sets work aside; it stays for operators until its chat is pruned. The

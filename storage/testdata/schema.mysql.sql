@@ -173,6 +173,7 @@ CREATE TABLE `outbox` (
   `reason` text NOT NULL,
   `error_id` varchar(200) NOT NULL,
   `created_at` bigint NOT NULL,
+  `refusals` bigint NOT NULL DEFAULT 0,
   PRIMARY KEY (`id`),
   KEY `outbox_lane` (`chat_id`,`dead`),
   KEY `outbox_message` (`message_id`),

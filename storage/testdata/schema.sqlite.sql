@@ -160,7 +160,7 @@ CREATE TABLE outbox (
     reason     TEXT    NOT NULL,
     error_id   TEXT    NOT NULL,
     created_at INTEGER NOT NULL
-) STRICT;
+, refusals INTEGER NOT NULL DEFAULT 0) STRICT;
 
 CREATE INDEX outbox_lane ON outbox (chat_id, dead);
 
