@@ -103,7 +103,11 @@ func TestAFaultyWriteAsOurClientSeesIt(t *testing.T) {
 			}
 			c.fault.Times = 1
 			w.fault(c.fault)
-			_, err := w.bridge(500*time.Millisecond).Articles.Create(t.Context(),
+			patience := time.Minute
+			if slices.Contains([]FaultKind{FaultTimeoutAfter, FaultDelay, FaultSlowBody}, c.fault.Kind) {
+				patience = 300 * time.Millisecond // these answer only when the clock is moved
+			}
+			_, err := w.bridge(patience).Articles.Create(t.Context(),
 				zammad.NewArticle{TicketID: zammad.TicketID(ticket), Body: "b", MessageID: "<m@x>"})
 			if !errors.Is(err, c.want) {
 				t.Errorf("the client sees %v, want %v", err, c.want)
@@ -226,6 +230,16 @@ func TestTheEndOfTheSimulatorLetsGoWhatIsHeld(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- sim.Run(ctx) }()
+		eventually(t, "the simulator runs", func() bool {
+			sim.faults.mu.Lock()
+			defer sim.faults.mu.Unlock()
+			select {
+			case <-sim.faults.stopped:
+				return false
+			default:
+				return true
+			}
+		})
 		f := Fault{Kind: kind}
 		if kind == FaultLateCommit {
 			f.DelayMS = 1000
