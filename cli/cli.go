@@ -37,6 +37,7 @@ type commands struct {
 	Tester   testerCmd   `cmd:"" help:"Devices for which you decide what the gate says."`
 	Jobs     jobsCmd     `cmd:"" help:"What the clock starts."`
 	Chats    chatsCmd    `cmd:"" help:"Numbers and states of chats, by region; never contents."`
+	Letters  lettersCmd  `cmd:"" help:"Messages that Zammad refused for good: list, show, retry, drop."`
 	Settings configCmd   `cmd:"" name:"config" help:"Print the effective settings, with secrets masked."`
 	Doctor   doctorCmd   `cmd:"" help:"Check settings, database, key, Redis and each region's Zammad, and say how to mend what is wrong."`
 	Health   healthCmd   `cmd:"" help:"Ask a running serve on this machine whether it lives (for health checks of containers)."`
