@@ -79,7 +79,7 @@ func countCalls(ctx context.Context) (all []counted, err error) {
 		what string
 		do   func() error
 	}{
-		{"start", func() error { return nil }},
+		{"start", func() error { return w.called(ctx, 2) }},
 		{"new chat, first of the process", func() error { return w.send(ctx, "first") }},
 		{"message", func() error { return w.send(ctx, "second") }},
 		{"delivery of an agent's answer", func() (err error) {
@@ -101,7 +101,6 @@ func countCalls(ctx context.Context) (all []counted, err error) {
 			return w.send(ctx, "third")
 		}},
 	} {
-		w.take()
 		if err := step.do(); err != nil {
 			return nil, fmt.Errorf("%s: %w", step.what, err)
 		}
@@ -117,6 +116,25 @@ func (w *callWorld) take() []string {
 	calls := w.calls
 	w.calls = nil
 	return calls
+}
+
+// called waits until the bridge has made so many calls.
+func (w *callWorld) called(ctx context.Context, n int) error {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		w.mu.Lock()
+		made := len(w.calls)
+		w.mu.Unlock()
+		if made >= n {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%d calls, want %d: %w", made, n, ctx.Err())
+		case <-tick.C:
+		}
+	}
 }
 
 var number = regexp.MustCompile(`/\d+`)

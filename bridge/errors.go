@@ -43,7 +43,7 @@ var (
 	ErrRegionOff   = &Error{http.StatusServiceUnavailable, "chat_disabled", "No chat server is configured for your region.", true}
 	ErrRateLimited = &Error{http.StatusTooManyRequests, "rate_limited", "Too many requests. Please try again later.", true}
 	ErrStopping    = &Error{http.StatusServiceUnavailable, "shutting_down", "The server is restarting. Please try again.", true}
-	ErrStorage     = &Error{http.StatusServiceUnavailable, "storage_unavailable", "The server cannot store anything at the moment. Please try again later.", true}
+	ErrStorage     = &Error{http.StatusServiceUnavailable, "storage_unavailable", "The server cannot reach its storage at the moment. Please try again later.", true}
 	ErrInternal    = &Error{http.StatusInternalServerError, "internal_error", "An error occurred while attempting to connect to the chat server.", true}
 
 	ErrSignature    = &Error{http.StatusUnauthorized, "invalid_signature", "The webhook's signature is missing or wrong.", false}

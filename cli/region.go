@@ -27,6 +27,7 @@ type regionAddCmd struct {
 // Run adds the region.
 func (c *regionAddCmd) Run(s *invocation) error {
 	region := &bridge.Region{Slug: c.Slug, Name: c.Slug}
+	region.Settings.Document.Live = true // apps hide regions that are not
 	if err := c.apply(s, region); err != nil {
 		return err
 	}

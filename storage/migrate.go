@@ -63,6 +63,26 @@ func dialSchema(c Config) (*schema, error) {
 	return s, err
 }
 
+// HasRegions says whether the database already has a region: then its secrets,
+// and the hashes of its devices, need the key that it was written with. A
+// database without a schema has none, and stays without.
+func HasRegions(ctx context.Context, c Config) (bool, error) {
+	s, err := dialSchema(c)
+	if err != nil {
+		return false, err
+	}
+	defer s.Close()
+	current, _, err := s.version(ctx)
+	if err != nil || current == 0 {
+		return false, err
+	}
+	var regions int
+	if err := s.QueryRowContext(ctx, "SELECT COUNT(*) FROM regions").Scan(&regions); err != nil {
+		return false, damaged(err)
+	}
+	return regions > 0, nil
+}
+
 // version gives the schema's version and the one that this program needs. 0 is
 // an empty database; a database that cannot be read is an error, never empty.
 func (s *schema) version(ctx context.Context) (current, needed int64, err error) {

@@ -71,6 +71,7 @@ func mysqlConfig(rawURL string) (*mysqldriver.Config, error) {
 			return nil, fmt.Errorf("%w: unknown parameter %q", ErrURL, key)
 		}
 	}
+	c.Logger = &mysqldriver.NopLogger{} // what it would print is in the errors, and the log has one form
 	c.Collation = "utf8mb4_bin"
 	c.ParseTime = true
 	c.Loc = time.UTC
