@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"time"
 
@@ -34,13 +35,14 @@ type App struct {
 	exposures  *bridge.Exposures
 	bus        *realtime.Bus // nil: none
 	calls      deskCalls
+	limitKeys  bridge.Hasher // makes of addresses and devices what Redis may know
 }
 
 // Open opens the database (and migrates it), makes the secret key if there is
 // none yet, and puts the rooms together. Nothing runs before Serve. The caller
 // calls Close.
 func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (*App, error) {
-	secret, err := cfg.Key(true)
+	secret, err := secretKey(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -52,11 +54,28 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (*App, error
 	if err != nil {
 		return nil, err
 	}
-	a := &App{Store: store, Hasher: bridge.NewHasher(keys.devices), cfg: cfg, log: log, now: time.Now, calls: deskCalls{now: time.Now}}
+	a := &App{Store: store, Hasher: bridge.NewHasher(keys.devices), limitKeys: bridge.NewHasher(keys.limits), cfg: cfg, log: log, now: time.Now, calls: deskCalls{now: time.Now}}
 	if err := a.assemble(ctx); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
 	return a, nil
+}
+
+// secretKey reads the key. It makes one only for an installation that has
+// nothing yet: with a new key everything that is stored would be lost.
+func secretKey(ctx context.Context, cfg config.Config) ([]byte, error) {
+	key, err := cfg.Key(false)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return key, err
+	}
+	used, look := storage.HasRegions(ctx, storage.Config{URL: string(cfg.Database.URL)})
+	if look != nil {
+		return nil, look
+	}
+	if used {
+		return nil, fmt.Errorf("%w; the database was written with it, so put it back: with another key its secrets are unreadable and every device is a stranger", err)
+	}
+	return cfg.Key(true)
 }
 
 // Close gives back what Open took.
@@ -102,4 +121,13 @@ func (a *App) assemble(ctx context.Context) error {
 		},
 	})
 	return err
+}
+
+// catchUp reads at once what agents wrote while no instance ran. What fails is
+// left to the job, which does the same.
+func (a *App) catchUp(ctx context.Context) error {
+	if _, err := a.receiver.Reconcile(ctx, false); err != nil && ctx.Err() == nil {
+		a.log.WarnContext(ctx, "what was missed could not be read at the start; the job reconcile tries again", "error", err)
+	}
+	return nil
 }

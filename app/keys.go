@@ -11,6 +11,7 @@ import (
 type keys struct {
 	storage []byte // encrypts Zammad tokens and webhook secrets at rest
 	devices []byte // hashes device ids
+	limits  []byte // hashes what limits count by, addresses and devices, before Redis sees it
 }
 
 // deriveKeys makes the keys from the secret key (RFC 5869). The purposes must
@@ -24,5 +25,9 @@ func deriveKeys(secret []byte) (keys, error) {
 	if err != nil {
 		return keys{}, fmt.Errorf("derive key: %w", err)
 	}
-	return keys{storage: storage, devices: devices}, nil
+	limits, err := hkdf.Key(sha256.New, secret, nil, "deskbridge limits", sha256.Size)
+	if err != nil {
+		return keys{}, fmt.Errorf("derive key: %w", err)
+	}
+	return keys{storage: storage, devices: devices, limits: limits}, nil
 }

@@ -46,8 +46,8 @@ var outside = map[string][]string{
 	"github.com/gin-gonic/gin":       {"server", "device", "webhook", "app", "zammad/simulator", "bench"},
 	"github.com/go-resty/resty":      {"zammad"},
 	"gorm.io/":                       {"storage"},
-	"github.com/robfig/cron":         {"jobs", "config"}, // config: so that a bad schedule is told with line and key
-	"github.com/gomodule/redigo":     {"realtime"},
+	"github.com/robfig/cron":         {"jobs", "config"},     // config: so that a bad schedule is told with line and key
+	"github.com/gomodule/redigo":     {"realtime", "server"}, // server: limits of all instances together
 	"github.com/alecthomas/kong":     {"cli"},
 	"github.com/microcosm-cc/":       {"zammad/desk"},
 	"database/sql":                   {"storage", "storage/storagetest", "server", "bench"}, // server: to tell a dead database from a bug // server: to tell a dead database from a bug

@@ -2,7 +2,7 @@ package app
 
 import (
 	"context"
-	"fmt"
+	"encoding/base64"
 	"net"
 	"net/http"
 
@@ -27,7 +27,18 @@ type ServeOptions struct {
 // takes no new requests, lets running ones and running calls to Zammad finish,
 // and returns nil.
 func (a *App) Serve(ctx context.Context, opts ServeOptions) error {
-	frame, err := server.New(a.serverConfig())
+	shared, err := a.sharedLimits()
+	if err != nil {
+		return err
+	}
+	if shared != nil {
+		defer shared.Close()
+	}
+	frame, err := server.New(a.serverConfig(shared))
+	if err != nil {
+		return err
+	}
+	limits, err := a.deviceLimits(shared, frame)
 	if err != nil {
 		return err
 	}
@@ -37,12 +48,8 @@ func (a *App) Serve(ctx context.Context, opts ServeOptions) error {
 		Now:   a.now, Log: a.log, MaxBody: a.cfg.Limits.WebhookBodyBytes,
 	})
 	hooks.Routes(frame.Engine())
-	writes, err := server.NewLimiter(a.cfg.Limits.DeviceWritesPerMinute, a.now)
-	if err != nil {
-		return fmt.Errorf("limits.device_writes_per_minute: %w", err)
-	}
 	device.New(device.Deps{
-		Chats: a.chats, Regions: a.Regions, Hasher: a.Hasher, Watermarks: a.watermarks, TicketURL: a.Desk.TicketURL, Writes: writes,
+		Chats: a.chats, Regions: a.Regions, Hasher: a.Hasher, Watermarks: a.watermarks, TicketURL: a.Desk.TicketURL, Limits: limits,
 	}).Routes(frame.Limited())
 	frame.Engine().GET("/openapi.yaml", func(c *gin.Context) {
 		c.Data(http.StatusOK, "application/yaml; charset=utf-8", api.Spec())
@@ -57,7 +64,7 @@ func (a *App) Serve(ctx context.Context, opts ServeOptions) error {
 	defer stopRest()
 	group, rest := errgroup.WithContext(rest)
 	for _, run := range []func(context.Context) error{
-		a.Regions.Run, a.watermarks.Run, a.exposures.Run, a.pump.Run, a.Jobs.Run, hooks.Run,
+		a.Regions.Run, a.watermarks.Run, a.exposures.Run, a.pump.Run, a.Jobs.Run, hooks.Run, a.catchUp,
 	} {
 		group.Go(func() error { return run(rest) })
 	}
@@ -74,11 +81,43 @@ func (a *App) Serve(ctx context.Context, opts ServeOptions) error {
 	return group.Wait()
 }
 
-func (a *App) serverConfig() server.Config {
+// sharedLimits counts in Redis; nil without one.
+func (a *App) sharedLimits() (*server.Shared, error) {
+	if a.cfg.Redis.URL == "" {
+		return nil, nil
+	}
+	hash := func(key string) string {
+		h := a.limitKeys.Hash(key)
+		return base64.RawURLEncoding.EncodeToString(h[:])
+	}
+	return server.NewShared(server.SharedConfig{URL: string(a.cfg.Redis.URL), Hash: hash, Log: a.log, Now: a.now})
+}
+
+// deviceLimits are the limits that need to know more than the address.
+func (a *App) deviceLimits(shared *server.Shared, frame *server.Server) (limits device.Limits, err error) {
+	limits.Client = frame.Client
+	for _, l := range []struct {
+		into      **server.Limiter
+		name      string
+		perMinute int
+	}{
+		{&limits.Device, "device", a.cfg.Limits.DeviceWritesPerMinute},
+		{&limits.Region, "region", a.cfg.Limits.RegionWritesPerMinute},
+		{&limits.Chats, "chats", a.cfg.Limits.NewChatsPerMinute},
+	} {
+		if *l.into, err = server.NewLimiter(l.name, l.perMinute, shared, a.now); err != nil {
+			return limits, err
+		}
+	}
+	return limits, nil
+}
+
+func (a *App) serverConfig(shared *server.Shared) server.Config {
 	return server.Config{
 		Log: a.log, Now: a.now,
 		TrustedProxies: a.cfg.TrustedProxies, CORSOrigins: a.cfg.CORS.Origins,
 		MaxBody: a.cfg.Limits.BodyBytes, WritesPerMinute: a.cfg.Limits.WritesPerMinute, ReadsPerMinute: a.cfg.Limits.ReadsPerMinute,
+		Connections: a.cfg.Limits.ConnectionsPerAddress, Shared: shared,
 		ExemptLoopback: a.cfg.Limits.ExemptLoopback, ShutdownTimeout: a.cfg.ShutdownTimeout,
 		Checks: a.checks(),
 	}

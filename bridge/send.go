@@ -84,6 +84,12 @@ func (c *Chats) History(ctx context.Context, r *Region, d DeviceHash, since Seq)
 	return c.Store.History(ctx, r, d, since, c.Now())
 }
 
+// Running says whether a device has a chat that its next message continues.
+func (c *Chats) Running(ctx context.Context, r *Region, d DeviceHash) (bool, error) {
+	standing, err := c.Store.Standing(ctx, r, d, c.Now())
+	return standing.Running, err
+}
+
 // Decide asks the gate for a device, and notes that the device was told.
 func (c *Chats) Decide(ctx context.Context, r *Region, d DeviceHash, language, appVersion string) (gate.Decision, error) {
 	now := c.Now()

@@ -50,6 +50,9 @@ func (l *loader) check() {
 	l.number("limits.writes_per_minute", int64(c.Limits.WritesPerMinute), 0, 1_000_000)
 	l.number("limits.reads_per_minute", int64(c.Limits.ReadsPerMinute), 0, 10_000_000)
 	l.number("limits.device_writes_per_minute", int64(c.Limits.DeviceWritesPerMinute), 0, 1_000_000)
+	l.number("limits.region_writes_per_minute", int64(c.Limits.RegionWritesPerMinute), 0, 10_000_000)
+	l.number("limits.new_chats_per_minute", int64(c.Limits.NewChatsPerMinute), 0, 1_000_000)
+	l.number("limits.connections_per_address", int64(c.Limits.ConnectionsPerAddress), 0, 1_000_000)
 	l.number("limits.body_bytes", c.Limits.BodyBytes, 1<<10, 16<<20)
 	l.number("limits.webhook_body_bytes", c.Limits.WebhookBodyBytes, 16<<10, 16<<20)
 	l.number("retention.delivery_days", int64(c.Retention.DeliveryDays), 1, 3650)
@@ -128,7 +131,11 @@ func (c Config) Warnings() []string {
 	warn(!local, "listen is reachable from other machines and speaks plain HTTP: only a reverse proxy with TLS may reach it")
 	warn(isPlainPublic(c.PublicURL), "public_url is plain HTTP: device ids and messages can be read on the way")
 	warn(open, "trusted_proxies contains every address: clients can choose the address that limits count")
-	warn(c.Limits.WritesPerMinute == 0 || c.Limits.ReadsPerMinute == 0 || c.Limits.DeviceWritesPerMinute == 0, "a limit is switched off (0)")
+	limits := []int{
+		c.Limits.WritesPerMinute, c.Limits.ReadsPerMinute, c.Limits.DeviceWritesPerMinute,
+		c.Limits.RegionWritesPerMinute, c.Limits.NewChatsPerMinute, c.Limits.ConnectionsPerAddress,
+	}
+	warn(slices.Contains(limits, 0), "a limit is switched off (0)")
 	warn(c.Limits.ExemptLoopback && len(c.TrustedProxies) == 0, "limits.exempt_loopback without trusted_proxies: behind a proxy on this machine nobody is limited")
 	warn(c.Zammad.WriteHorizon < c.Zammad.WriteTimeout, "zammad.write_horizon is shorter than zammad.write_timeout: messages can be doubled")
 	return found

@@ -60,10 +60,11 @@ type Database struct {
 	URLFile string `yaml:"url_file" env:"URL_FILE"`
 }
 
-// Redis carries notices between instances.
+// Redis carries notices between instances and makes their limits one.
 type Redis struct {
 	// redis://user:password@host:port/number, or rediss:// for TLS. Default
-	// empty: instances look into the database instead, every second.
+	// empty: instances look into the database instead, twice a second, and each
+	// counts its limits alone.
 	URL SecretURL `yaml:"url" env:"URL"`
 	// File that holds the URL. Default empty. Setting both is an error.
 	URLFile string `yaml:"url_file" env:"URL_FILE"`
@@ -85,8 +86,9 @@ type Zammad struct {
 	WriteTimeout time.Duration `yaml:"write_timeout" env:"WRITE_TIMEOUT"`
 }
 
-// Limits bound what clients may ask of this instance. 0 means no limit for the
-// numbers a minute.
+// Limits bound what clients may ask: of all instances together where they share
+// a Redis, else of each. 0 means no limit for the numbers a minute and for
+// connections.
 type Limits struct {
 	// Writes a minute from one client address, and as many at once. Default 600;
 	// more get 429 with Retry-After.
@@ -97,14 +99,26 @@ type Limits struct {
 	// Writes a minute of one device, whatever its address. Default 600, which no
 	// person reaches: it stops a device that has run wild.
 	DeviceWritesPerMinute int `yaml:"device_writes_per_minute" env:"DEVICE_WRITES_PER_MINUTE"`
+	// Writes a minute of all devices of one region together. Default 6000: a
+	// flood from many addresses fills no region's queue for days. Each region
+	// counts by itself.
+	RegionWritesPerMinute int `yaml:"region_writes_per_minute" env:"REGION_WRITES_PER_MINUTE"`
+	// Chats that one client address may open a minute, and as many at once.
+	// Default 600. Each becomes a ticket, so a public installation does well to
+	// lower it: 60 lets a shelter with a hundred people behind one address pass.
+	NewChatsPerMinute int `yaml:"new_chats_per_minute" env:"NEW_CHATS_PER_MINUTE"`
+	// Connections that one client address may have open to this instance, and
+	// requests that may run for one address behind a trusted proxy. Default
+	// 1000, since phones of one carrier share addresses; more get 429.
+	ConnectionsPerAddress int `yaml:"connections_per_address" env:"CONNECTIONS_PER_ADDRESS"`
 	// Largest body of a device's request, in bytes. Default 1048576 (1 MiB); a
 	// larger one gets 413.
 	BodyBytes int64 `yaml:"body_bytes" env:"BODY_BYTES"`
 	// Largest webhook delivery, in bytes. Default 10485760 (10 MiB); a larger
 	// one gets 413, and its ticket is read by reconciliation.
 	WebhookBodyBytes int64 `yaml:"webhook_body_bytes" env:"WEBHOOK_BODY_BYTES"`
-	// Frees clients on loopback addresses from the limits per address. Default
-	// false. Behind a proxy on the same machine it needs trusted_proxies, or
+	// Frees clients on loopback addresses from the limits per address and per
+	// region. Default false. Behind a proxy on the same machine it needs trusted_proxies, or
 	// nobody is limited.
 	ExemptLoopback bool `yaml:"exempt_loopback" env:"EXEMPT_LOOPBACK"`
 }
@@ -158,6 +172,7 @@ func Default() Config {
 		Zammad:          Zammad{WriteHorizon: 300 * time.Second, Concurrency: 4, ReadTimeout: 15 * time.Second, WriteTimeout: time.Minute},
 		Limits: Limits{
 			WritesPerMinute: 600, ReadsPerMinute: 6000, DeviceWritesPerMinute: 600,
+			RegionWritesPerMinute: 6000, NewChatsPerMinute: 600, ConnectionsPerAddress: 1000,
 			BodyBytes: 1 << 20, WebhookBodyBytes: 10 << 20,
 		},
 		CORS:      CORS{Origins: []string{"*"}},

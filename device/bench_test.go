@@ -44,6 +44,10 @@ func (f *fixed) Seq(bridge.RegionID, bridge.DeviceHash) (bridge.Seq, bool) {
 
 func (f *fixed) Learn(bridge.Change) {}
 
+func (f *fixed) Running(context.Context, *bridge.Region, bridge.DeviceHash) (bool, error) {
+	return true, nil
+}
+
 func fixedHistory() bridge.History {
 	h := bridge.History{Seq: 120}
 	text := strings.Repeat("Guten Tag, wie kann ich helfen? ", 6)

@@ -3,7 +3,6 @@ package device
 import (
 	"cmp"
 	"errors"
-	"strconv"
 
 	"github.com/gin-gonic/gin"
 
@@ -51,11 +50,8 @@ func (d *Door) send(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if d.Writes != nil {
-		key := strconv.FormatInt(int64(who.region.ID), 36) + string(who.device[:])
-		if err := d.Writes.Check(c, key); err != nil {
-			return err
-		}
+	if err := d.Limits.write(c, who); err != nil {
+		return err
 	}
 	since, err := parseSince(c.Request.URL.RawQuery)
 	if err != nil {
@@ -67,6 +63,9 @@ func (d *Door) send(c *gin.Context) error {
 	}
 	sending.Device, sending.Language, sending.Since = who.device, who.language, since
 	sending.AppVersion = c.Request.Header.Get(headerAppVersion)
+	if err := d.opening(c, who, sending); err != nil {
+		return err
+	}
 
 	accepted, err := d.Chats.Send(c.Request.Context(), who.region, sending)
 	if err != nil {

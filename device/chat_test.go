@@ -2,12 +2,10 @@ package device_test
 
 import (
 	"mime"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
 
-	"deskbridge/bridge"
 	"deskbridge/device"
 	"deskbridge/server"
 )
@@ -291,26 +289,4 @@ func TestTicketURLIsHiddenByDefault(t *testing.T) {
 	if s := w.get(chatPath("testland", "de", "d1")).state(t); *s.TicketURL != "" {
 		t.Errorf("ticket_url is %q", *s.TicketURL)
 	}
-}
-
-func TestWritesOfOneDeviceAreBounded(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, func(deps *device.Deps, _ *server.Config) {
-		limiter, err := server.NewLimiter(2, time.Now)
-		if err != nil {
-			t.Fatal(err)
-		}
-		deps.Writes = limiter
-	})
-	path := chatPath("testland", "de", "d1")
-	w.post(path, "message=1").state(t)
-	w.post(path, "message=2").state(t)
-	if got := w.post(path, "message=3"); got.status != http.StatusTooManyRequests || got.code(t) != bridge.ErrRateLimited.Code || got.header.Get("Retry-After") == "" {
-		t.Errorf("third message: %d %s", got.status, got.body)
-	}
-	if s := w.get(path).state(t); len(s.Messages) != 2 {
-		t.Errorf("reading is limited with writing, or the third was stored: %+v", s)
-	}
-	w.post(chatPath("testland", "de", "d2"), "message=1").state(t)
-	w.post(chatPath("other", "de", "d1"), "message=1").state(t)
 }

@@ -24,6 +24,7 @@ type Chats interface {
 	Send(ctx context.Context, r *bridge.Region, s bridge.Sending) (bridge.Accepted, error)
 	History(ctx context.Context, r *bridge.Region, d bridge.DeviceHash, since bridge.Seq) (bridge.History, error)
 	Decide(ctx context.Context, r *bridge.Region, d bridge.DeviceHash, language, appVersion string) (gate.Decision, error)
+	Running(ctx context.Context, r *bridge.Region, d bridge.DeviceHash) (bool, error)
 }
 
 // Regions is what the door must know of regions. Both calls are answered from
@@ -49,9 +50,8 @@ type Deps struct {
 	// TicketURL is the address at which agents see a ticket. It is asked only
 	// for regions that reveal it.
 	TicketURL func(r *bridge.Region, id bridge.TicketID) string
-	// Writes bounds what one device may send, whatever address it has. nil: no
-	// limit. A refused request gets ErrRateLimited with Retry-After.
-	Writes *server.Limiter
+	// Limits of writing; the zero value has none.
+	Limits Limits
 }
 
 // Door serves the device API.

@@ -30,6 +30,10 @@ func (echo) History(_ context.Context, _ *bridge.Region, d bridge.DeviceHash, si
 	return bridge.History{Seq: since + 1, Messages: []bridge.Message{{ID: 1, Text: string(d[:]), CreatedAt: time.Unix(0, 0)}}}, nil
 }
 
+func (echo) Running(context.Context, *bridge.Region, bridge.DeviceHash) (bool, error) {
+	return true, nil
+}
+
 func (echo) Decide(context.Context, *bridge.Region, bridge.DeviceHash, string, string) (gate.Decision, error) {
 	return gate.Decision{Served: true}, nil
 }

@@ -4,9 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"strconv"
-	"strings"
+	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -21,37 +20,59 @@ const (
 	// Failure policy: the key that was silent longest is forgotten and starts
 	// with a full allowance again.
 	limiterKeys = 65_536
-	// maxForwarded is how many entries of X-Forwarded-For are looked at.
-	maxForwarded = 20
+	// lotsOfMinute is in how many lots the allowance of a minute is taken from
+	// Redis: most requests are counted in memory, and the limits of several
+	// instances are exact to about a hundredth.
+	lotsOfMinute = 100
 )
 
-// Limiter counts by key (GCRA), in memory, for this instance. The nil Limiter
-// allows everything.
-type Limiter struct{ gcra *throttled.GCRARateLimiterCtx }
+// quota is how many are allowed in a minute, and at once after a silent one.
+type quota int
+
+// interval is the time in which one becomes allowed.
+func (q quota) interval() time.Duration { return time.Minute / time.Duration(q) }
+
+// Limiter counts by key (GCRA): in memory, and with a Shared in Redis too. The
+// nil Limiter allows everything.
+type Limiter struct {
+	name  string
+	quota quota
+	gcra  *throttled.GCRARateLimiterCtx
+
+	shared *Shared // nil: this instance counts alone
+	mu     sync.Mutex
+	young  map[string]int // what is left of lots that were taken from Redis
+	old    map[string]int
+}
 
 // NewLimiter allows perMinute for a key in the long run, and as many at once to
-// a key that was silent for a minute. 0 gives nil: no limit.
-func NewLimiter(perMinute int, now func() time.Time) (*Limiter, error) {
+// a key that was silent for a minute. 0 gives nil: no limit. Limiters with the
+// same name and the same Redis count together; a nil shared counts alone.
+func NewLimiter(name string, perMinute int, shared *Shared, now func() time.Time) (*Limiter, error) {
 	if perMinute == 0 {
 		return nil, nil
 	}
 	if perMinute < 0 {
-		return nil, fmt.Errorf("%d a minute is no limit", perMinute)
+		return nil, fmt.Errorf("limit of %s: %d a minute is no limit", name, perMinute)
 	}
 	store, err := memstore.New(limiterKeys)
 	if err != nil {
-		return nil, fmt.Errorf("memory for the limiter: %w", err)
+		return nil, fmt.Errorf("limit of %s: memory: %w", name, err)
 	}
-	store.SetTimeNow(now)
-	quota := throttled.RateQuota{MaxRate: throttled.PerMin(perMinute), MaxBurst: perMinute - 1}
-	gcra, err := throttled.NewGCRARateLimiterCtx(throttled.WrapStoreWithContext(store), quota)
+	began := now()
+	// Time that passed, not the wall clock's: one that is set back would shut
+	// everybody out.
+	store.SetTimeNow(func() time.Time { return began.Add(now().Sub(began)) })
+	gcra, err := throttled.NewGCRARateLimiterCtx(throttled.WrapStoreWithContext(store),
+		throttled.RateQuota{MaxRate: throttled.PerMin(perMinute), MaxBurst: perMinute - 1})
 	if err != nil {
-		return nil, fmt.Errorf("limiter: %w", err)
+		return nil, fmt.Errorf("limit of %s: %w", name, err)
 	}
-	return &Limiter{gcra}, nil
+	return &Limiter{name: name, quota: quota(perMinute), gcra: gcra, shared: shared, young: make(map[string]int)}, nil
 }
 
-// Allow counts one and says whether it is allowed; if not, how long to wait. An
+// Allow counts one and says whether it is allowed; if not, how long to wait.
+// What this instance refuses by its own count costs no question to Redis. An
 // error of the limiter itself, which happens when many requests of one key
 // collide, allows.
 func (l *Limiter) Allow(key string) (wait time.Duration, allowed bool) {
@@ -59,10 +80,52 @@ func (l *Limiter) Allow(key string) (wait time.Duration, allowed bool) {
 		return 0, true
 	}
 	limited, result, err := l.gcra.RateLimitCtx(context.Background(), key, 1)
-	if err != nil || !limited {
+	if err == nil && limited {
+		return result.RetryAfter, false
+	}
+	if l.shared == nil || l.useLot(key) {
 		return 0, true
 	}
-	return result.RetryAfter, false
+	lot := max(1, int(l.quota)/lotsOfMinute)
+	wait, answered := l.shared.take(l.name+":"+key, l.quota, lot)
+	if !answered {
+		return 0, true
+	}
+	if wait > 0 {
+		return wait, false
+	}
+	l.keepLot(key, lot-1)
+	return 0, true
+}
+
+// useLot takes one of what is left of a lot.
+func (l *Limiter) useLot(key string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, lots := range []map[string]int{l.young, l.old} {
+		if lots[key] > 1 {
+			lots[key]--
+			return true
+		}
+		if lots[key] == 1 {
+			delete(lots, key)
+			return true
+		}
+	}
+	return false
+}
+
+// keepLot remembers what is left of a lot; the oldest leftovers are forgotten.
+func (l *Limiter) keepLot(key string, left int) {
+	if left == 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.young) >= limiterKeys/2 {
+		l.old, l.young = l.young, make(map[string]int)
+	}
+	l.young[key] += left
 }
 
 // Check counts one for key; the error is bridge.ErrRateLimited, with
@@ -72,6 +135,11 @@ func (l *Limiter) Check(c *gin.Context, key string) error {
 	if allowed {
 		return nil
 	}
+	return tooMany(c, wait)
+}
+
+// tooMany sets Retry-After, at least a second, and gives bridge.ErrRateLimited.
+func tooMany(c *gin.Context, wait time.Duration) error {
 	seconds := int64((wait + time.Second - 1) / time.Second)
 	c.Writer.Header().Set("Retry-After", strconv.FormatInt(max(seconds, 1), 10))
 	return bridge.ErrRateLimited
@@ -98,69 +166,26 @@ func (s *Server) limitAddress(c *gin.Context) {
 	if c.Request.Method == http.MethodGet || c.Request.Method == http.MethodHead {
 		limiter = s.reads
 	}
-	if limiter == nil {
+	if limiter == nil && s.crowd == nil {
 		return
 	}
-	addr := s.ClientAddr(c.Request)
-	if s.cfg.ExemptLoopback && addr.IsLoopback() {
+	key, proxied, limited := s.client(c.Request)
+	if !limited {
 		return
 	}
-	if err := limiter.Check(c, addressKey(addr)); err != nil {
+	if proxied && s.crowd != nil { // the connections are the proxy's, so requests are counted
+		n := s.crowd.enter(key)
+		defer s.crowd.leave(key)
+		if n > s.crowd.most {
+			fail(c, tooMany(c, crowdedRetry))
+			return
+		}
+	}
+	if err := limiter.Check(c, key); err != nil {
 		fail(c, err)
+		return
 	}
-}
-
-// addressKey is the address, or its /64 for IPv6: a household gets a whole one.
-func addressKey(addr netip.Addr) string {
-	bytes := addr.As16()
-	if addr.Is6() {
-		return string(bytes[:8])
+	if proxied && s.crowd != nil {
+		c.Next() // before it leaves
 	}
-	return string(bytes[:])
-}
-
-// ClientAddr is the address that the request came from: the peer's or, if the
-// peer is a trusted proxy, the right-most of X-Forwarded-For that is none. What
-// stands left of it anybody may have written. It is the zero Addr where the
-// peer has no IP address.
-func (s *Server) ClientAddr(r *http.Request) netip.Addr {
-	peer, ok := parseAddr(r.RemoteAddr)
-	if !ok || !s.trusted(peer) {
-		return peer
-	}
-	entries := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	client := peer
-	for i := len(entries) - 1; i >= 0 && len(entries)-i <= maxForwarded; i-- {
-		addr, ok := parseAddr(strings.TrimSpace(entries[i]))
-		if !ok {
-			break
-		}
-		client = addr
-		if !s.trusted(addr) {
-			break
-		}
-	}
-	return client
-}
-
-func (s *Server) trusted(addr netip.Addr) bool {
-	for _, network := range s.cfg.TrustedProxies {
-		if network.Contains(addr) {
-			return true
-		}
-	}
-	return false
-}
-
-// parseAddr reads an address with or without a port.
-func parseAddr(text string) (netip.Addr, bool) {
-	addr, err := netip.ParseAddr(strings.Trim(text, "[]"))
-	if err != nil {
-		withPort, err := netip.ParseAddrPort(text)
-		if err != nil {
-			return netip.Addr{}, false
-		}
-		addr = withPort.Addr()
-	}
-	return addr.Unmap().WithZone(""), true
 }

@@ -3,6 +3,8 @@ package server_test
 import (
 	"net/http"
 	"net/netip"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,12 +49,36 @@ func TestLimitsPerAddress(t *testing.T) {
 	ask("POST", "/body", "192.0.2.1:1", 429)
 }
 
+// Whatever a client writes into X-Forwarded-For, it has one allowance.
+func TestForgedAddressesShareOneLimit(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		peer, right string
+	}{
+		"straight":     {"198.51.100.7:1", "192.0.2.%d"},
+		"by the proxy": {"10.0.0.1:1", "192.0.2.%d, 198.51.100.7"},
+		"by two":       {"10.0.0.1:1", "192.0.2.%d, 198.51.100.7, 10.0.0.2"},
+		"as loopback":  {"10.0.0.1:1", "127.0.0.1, 198.51.100.7"},
+	} {
+		s, _ := frame(t, server.Config{WritesPerMinute: 2, ExemptLoopback: true, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})
+		for i, want := range []int{201, 201, 429, 429} {
+			w := do(s, "POST", "/body", func(r *http.Request) {
+				r.RemoteAddr = tc.peer
+				r.Header.Set("X-Forwarded-For", strings.ReplaceAll(tc.right, "%d", strconv.Itoa(i)))
+			})
+			if w.Code != want {
+				t.Errorf("%s: request %d: %d, want %d", name, i+1, w.Code, want)
+			}
+		}
+	}
+}
+
 func TestImpossibleLimitIsRefused(t *testing.T) {
 	t.Parallel()
 	if _, err := server.New(server.Config{WritesPerMinute: -1}); err == nil {
 		t.Error("a negative limit was accepted")
 	}
-	limiter, err := server.NewLimiter(0, time.Now)
+	limiter, err := server.NewLimiter("x", 0, nil, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}

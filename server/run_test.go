@@ -31,7 +31,7 @@ func run(t *testing.T, cfg server.Config) *running {
 	t.Helper()
 	s, log := frame(t, cfg)
 	r := &running{entered: make(chan struct{}), release: make(chan struct{}), ended: make(chan error, 1), log: log}
-	s.Engine().GET("/wait", func(c *gin.Context) {
+	wait := func(c *gin.Context) {
 		r.entered <- struct{}{}
 		select {
 		case <-r.release:
@@ -39,7 +39,9 @@ func run(t *testing.T, cfg server.Config) *running {
 		case <-c.Request.Context().Done():
 			c.String(http.StatusOK, "cut")
 		}
-	})
+	}
+	s.Engine().GET("/wait", wait)
+	s.Limited().GET("/limited-wait", wait)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -63,8 +63,13 @@ type Config struct {
 	// of Limited routes; as many may come at once. 0: no limit.
 	WritesPerMinute int
 	ReadsPerMinute  int
+	// Connections bounds what one client address may have open at a time:
+	// connections, and behind a trusted proxy running requests. 0: no limit.
+	Connections int
 	// ExemptLoopback frees clients on loopback addresses from these limits.
 	ExemptLoopback bool
+	// Shared makes the limits those of all instances. nil: this one counts alone.
+	Shared *Shared
 
 	// ShutdownTimeout is how long Run lets running requests finish. 0: 20 s.
 	ShutdownTimeout time.Duration
@@ -82,6 +87,7 @@ type Server struct {
 	origins map[string]bool
 	writes  *Limiter
 	reads   *Limiter
+	crowd   *crowd // nil: no limit
 	health  *health
 
 	// Request ids are a random prefix of this process and a rising number.
@@ -105,12 +111,13 @@ func New(cfg Config) (*Server, error) {
 		s.origins[origin] = true
 	}
 	var err error
-	if s.writes, err = NewLimiter(cfg.WritesPerMinute, s.now); err != nil {
-		return nil, fmt.Errorf("limit of writes: %w", err)
+	if s.writes, err = NewLimiter("writes", cfg.WritesPerMinute, cfg.Shared, s.now); err != nil {
+		return nil, err
 	}
-	if s.reads, err = NewLimiter(cfg.ReadsPerMinute, s.now); err != nil {
-		return nil, fmt.Errorf("limit of reads: %w", err)
+	if s.reads, err = NewLimiter("reads", cfg.ReadsPerMinute, cfg.Shared, s.now); err != nil {
+		return nil, err
 	}
+	s.crowd = newCrowd(cfg.Connections)
 	var prefix [4]byte
 	if _, err := rand.Read(prefix[:]); err != nil {
 		return nil, fmt.Errorf("random request ids: %w", err)
@@ -134,7 +141,7 @@ func (s *Server) newEngine() *gin.Engine {
 	engine.UseRawPath = true
 	engine.UnescapePathValues = false
 	engine.MaxMultipartMemory = maxAnyBody // what people write never goes into temporary files
-	engine.Use(s.frame)
+	engine.Use(s.frame, s.refuseCrowded)
 	engine.NoRoute(s.noRoute)
 	engine.NoMethod(s.noMethod)
 	for _, method := range []string{http.MethodGet, http.MethodHead} {
@@ -168,6 +175,10 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 		// Running requests outlive ctx: they may finish.
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+	}
+	if s.crowd != nil {
+		ln = crowdedListener{ln, s}
+		srv.ConnContext = markCrowded
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(ln) }()
