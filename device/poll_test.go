@@ -171,14 +171,23 @@ func TestFailedMessageSaysWhy(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	path := chatPath("testland", "de", "d1")
-	w.post(path, "message=Hallo").state(t)
-	w.carry("testland", 0, &bridge.Failed{Code: "desk_refused", Reason: "for operators"})
+	w.post(path, "message=Hallo&client_id=k1").state(t)
+	w.carry("testland", 0, &bridge.Failed{Code: bridge.FailRefused, Reason: "for operators"})
 	got := w.get(path)
-	if m := got.state(t).Messages[0]; m.Status != "failed" || m.Error == nil || *m.Error != "desk_refused" {
+	if m := got.state(t).Messages[0]; m.Status != "failed" || m.Error == nil || *m.Error != "refused" {
 		t.Errorf("a failed message: %s", got.body)
 	}
 	if strings.Contains(string(got.body), "operators") {
 		t.Errorf("the operators' reason left: %s", got.body)
+	}
+	// The same key means the same message, which has failed; a new key is a new message.
+	again := w.post(path, "message=Hallo&client_id=k1").state(t)
+	if len(again.Messages) != 1 || again.Messages[0].Status != "failed" {
+		t.Errorf("sent again with the same key: %+v", again)
+	}
+	fresh := w.post(path, "message=Hallo&client_id=k2").state(t)
+	if len(fresh.Messages) != 2 || fresh.Messages[1].Status != "queued" || fresh.Messages[1].Error != nil {
+		t.Errorf("sent again with a new key: %+v", fresh)
 	}
 }
 

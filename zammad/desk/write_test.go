@@ -350,3 +350,27 @@ func TestHostileTextsThroughZammad(t *testing.T) {
 		t.Errorf("%d of %d articles", len(whole), len(opened.Ticket.Articles))
 	}
 }
+
+func TestNoteIsInternalAndCanBeFound(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	posted, uuid := w.open("one"), newUUID()
+	w.wantCalls("POST /ticket_articles", func() {
+		w.must(w.desk.Note(w.ctx, w.region, bridge.Note{UUID: uuid, Ticket: posted.Ticket.ID, Text: "a <b> & c\nd"}))
+	})
+	articles, err := w.agent.Articles.OfTicket(w.ctx, zammad.TicketID(posted.Ticket.ID))
+	w.must(err)
+	a := articles[len(articles)-1]
+	if !a.Internal || a.Type != "note" || a.Sender != "Agent" || a.MessageID != uuid.Header() || a.Body != "a &lt;b&gt; &amp; c<br>d" {
+		t.Errorf("article %+v", a)
+	}
+	found, ok, err := w.desk.Find(w.ctx, w.region, uuid)
+	w.must(err)
+	if !ok || found.Ticket.ID != posted.Ticket.ID {
+		t.Errorf("found %v %+v", ok, found)
+	}
+	w.must(w.admin.Tickets.Delete(w.ctx, zammad.TicketID(posted.Ticket.ID)))
+	if err := w.desk.Note(w.ctx, w.region, bridge.Note{UUID: newUUID(), Ticket: posted.Ticket.ID, Text: "x"}); bridge.KindOf(err) != bridge.DeskGone {
+		t.Errorf("a note in a deleted ticket: %v", err)
+	}
+}
