@@ -104,6 +104,7 @@ type Ticket struct {
 	Successor TicketID    // of a merged ticket; 0 if not known
 	Articles  []ArticleID // ids of all articles, internal ones too, in no order
 	Included  []Article   // articles whose content came along
+	Login     string      // of the customer, where a delivery tells it
 	ChangedAt time.Time   // the desk's own clock; moves with every change, also of an article's visibility
 }
 

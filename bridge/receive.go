@@ -53,7 +53,10 @@ func (r *Receiver) Deliver(ctx context.Context, d Delivery) (DeliveryOutcome, er
 		if d.Attempts < unknownTries {
 			return "", err
 		}
-		return DeliveryUnknownTicket, nil
+		if d.Hint {
+			return DeliveryUnknownTicket, nil
+		}
+		return r.unknown(r.undeliverable(ctx, region, ticket))
 	}
 	if err != nil {
 		return "", err
@@ -68,6 +71,50 @@ func (r *Receiver) Deliver(ctx context.Context, d Delivery) (DeliveryOutcome, er
 		return r.outcome(r.readWhole(ctx, region, ticket, known))
 	}
 	return r.outcome(r.receive(ctx, region, ticket, known))
+}
+
+func (r *Receiver) unknown(err error) (DeliveryOutcome, error) {
+	if kind := KindOf(err); err != nil && (kind == DeskUnavailable || kind == DeskAmbiguous || kind == DeskMasked) {
+		return "", err
+	}
+	return DeliveryUnknownTicket, nil
+}
+
+// undeliverable tells the agents of a ticket that what they answer does not
+// reach the app any more: its chat was removed, which leaves nothing here, so
+// that Zammad has to know it. It costs nothing for tickets of other people. For
+// one whose customer looks like ours it costs one call, and if it is, and the
+// user's last message is older than the retention, one more, once for a ticket.
+//
+// Failure policy: a note that may have been written is not written again; the
+// next answer brings another chance.
+func (r *Receiver) undeliverable(ctx context.Context, region *Region, t Ticket) error {
+	answered := slices.ContainsFunc(t.Included, func(a Article) bool { return a.Public && !a.FromUser && !a.Automatic })
+	if !answered || !region.namesCustomer(t.Login) {
+		return nil
+	}
+	articles, err := r.Desk.Articles(ctx, region, t.ID)
+	if err != nil {
+		return fmt.Errorf("read a ticket without chat: %w", err)
+	}
+	uuid := noteUUID(fmt.Sprintf("expired/%d", t.ID))
+	var last time.Time
+	for _, a := range articles {
+		name, own := ParseHeader(a.Header)
+		if name == uuid {
+			return nil
+		}
+		if own && a.FromUser && a.CreatedAt.After(last) {
+			last = a.CreatedAt
+		}
+	}
+	if last.IsZero() || r.Now().Sub(last) < region.Retention() {
+		return nil
+	}
+	if err := r.Desk.Note(ctx, region, Note{UUID: uuid, Ticket: t.ID, Text: expiredNote}); err != nil {
+		r.Log.WarnContext(ctx, "the agents could not be told that a chat is gone", "region", region.Slug, "ticket", t.ID, "error", err)
+	}
+	return nil
 }
 
 func (r *Receiver) outcome(err error) (DeliveryOutcome, error) {

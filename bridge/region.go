@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -156,6 +157,16 @@ func (r *Region) Retention() time.Duration {
 		days = DefaultRetentionDays
 	}
 	return time.Duration(days) * 24 * time.Hour
+}
+
+// namesCustomer says whether a customer's login may be one that the region's
+// pattern makes.
+func (r *Region) namesCustomer(login string) bool {
+	before, after, alone := strings.Cut(strings.ToLower(r.Settings.WithDefaults().CustomerLogin), "{alias}")
+	if !alone {
+		return login == before
+	}
+	return len(login) > len(before)+len(after) && strings.HasPrefix(login, before) && strings.HasSuffix(login, after)
 }
 
 // regionsEvery is how often the regions are read again. A change by a command

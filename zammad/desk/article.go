@@ -27,7 +27,7 @@ func (d *Desk) ReadDelivery(body []byte) (bridge.Ticket, error) {
 	t := delivery.Ticket
 	out := bridge.Ticket{
 		ID: bridge.TicketID(t.ID), State: stateOfName(t.State),
-		Articles: make([]bridge.ArticleID, len(t.ArticleIDs)), ChangedAt: t.UpdatedAt,
+		Articles: make([]bridge.ArticleID, len(t.ArticleIDs)), Login: string(delivery.Customer.Login), ChangedAt: t.UpdatedAt,
 	}
 	for i, id := range t.ArticleIDs {
 		out.Articles[i] = bridge.ArticleID(id)
