@@ -41,8 +41,10 @@ func (p *Pump) message(ctx context.Context, r *Region, w *Work) Outcome {
 		return p.settle(ctx, r, w)
 	}
 	if w.Chat.Ticket == 0 {
-		posted, err := p.Desk.Open(ctx, r, Opening{
-			UUID: w.UUID, Text: w.Text, Alias: w.Chat.Alias, Language: w.Chat.Language, Consent: w.Chat.Consent,
+		posted, err := p.write(ctx, w, func(ctx context.Context) (Posted, error) {
+			return p.Desk.Open(ctx, r, Opening{
+				UUID: w.UUID, Text: w.Text, Alias: w.Chat.Alias, Language: w.Chat.Language, Consent: w.Chat.Consent,
+			})
 		})
 		return p.posted(ctx, r, w, posted, err)
 	}
@@ -63,10 +65,26 @@ func (p *Pump) message(ctx context.Context, r *Region, w *Work) Outcome {
 	if err != nil && !errors.Is(err, ErrTicketUnknown) {
 		return p.rest(w, Retry{Due: p.Now().Add(restFirst), Reason: err.Error()})
 	}
-	posted, err := p.Desk.Post(ctx, r, Post{
-		UUID: w.UUID, Text: w.Text, Ticket: w.Chat.Ticket, Customer: w.Chat.Customer, Reopen: reopen, Known: ids(known.Articles),
+	posted, err := p.write(ctx, w, func(ctx context.Context) (Posted, error) {
+		return p.Desk.Post(ctx, r, Post{
+			UUID: w.UUID, Text: w.Text, Ticket: w.Chat.Ticket, Customer: w.Chat.Customer, Reopen: reopen, Known: ids(known.Articles),
+		})
 	})
 	return p.posted(ctx, r, w, posted, err)
+}
+
+// write begins a write only in the first half of the horizon since its work was
+// taken, waiting for the desk's limiter included; the second half is for its
+// end. A process that stood still (SIGSTOP, a frozen machine) may have lost its
+// lane, and whoever has it now looks for the write no longer than the horizon.
+func (p *Pump) write(ctx context.Context, w *Work, call func(context.Context) (Posted, error)) (Posted, error) {
+	passed := p.Now().Round(0).Sub(w.TakenAt.Round(0)) // by the wall clock: the other one stops with a frozen machine
+	if passed > p.Horizon/2 {
+		return Posted{}, &DeskError{Kind: DeskUnavailable, Reason: "too much time has passed to begin the write"}
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.Horizon/2)
+	defer cancel()
+	return call(ctx)
 }
 
 // posted looks at the desk's answer to a message.

@@ -208,12 +208,17 @@ func (p *Pump) workLane(stop, work context.Context, claim Claim) {
 			}
 			return
 		}
-		next, err := p.Lanes.Start(work, claim, p.Now())
+		now := p.Now()
+		next, err := p.Lanes.Start(work, claim, now)
 		if err != nil {
 			log.WarnContext(work, "lane left: its next work could not be started", "error", err)
 			return
 		}
-		if next == nil || !p.finish(work, claim, p.do(work, next)) {
+		if next == nil {
+			return
+		}
+		next.TakenAt = now
+		if !p.finish(work, claim, p.do(work, next)) {
 			return
 		}
 	}

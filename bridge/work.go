@@ -30,6 +30,7 @@ type Work struct {
 	// its outcome is known. Work that is taken with StartedAt set is in doubt:
 	// the write may have been carried out, or may still be running.
 	StartedAt time.Time
+	TakenAt   time.Time // when the pump took it: what it writes now is looked for from then on
 }
 
 // InDoubt says whether an earlier try of this work may have been carried out.

@@ -24,12 +24,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	code := m.Run()
-	if err := os.RemoveAll(program.dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
+	defer func() { _ = os.RemoveAll(program.dir) }()
+	m.Run()
 }
 
 // program is the binary under test, built once for a run of the tests.

@@ -1,0 +1,197 @@
+package reliability
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"deskbridge/app"
+	"deskbridge/bridge"
+	"deskbridge/config"
+	"deskbridge/storage/storagetest"
+)
+
+// A process that is paused for longer than its leases, and then goes on, does no
+// harm: not after its call to Zammad, and not before it.
+func TestPausedProcess(t *testing.T) {
+	for name, where := range map[string]pausePoint{"after the first write": afterOpen, "after a write": afterPost, "before a write": beforePost} {
+		t.Run(name, func(t *testing.T) {
+			storagetest.EachURL(t, func(t *testing.T, url string) { pausedProcess(t, url, where) })
+		})
+	}
+}
+
+// pausePoint is where a process stands still.
+type pausePoint int
+
+const (
+	afterOpen pausePoint = iota
+	afterPost
+	beforePost
+)
+
+func pausedProcess(t *testing.T, url string, where pausePoint) {
+	h := newHouse(t, url)
+	cfg, err := config.Load("", h.env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	a, err := app.Open(t.Context(), cfg, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	clock := &clock{at: time.Now()}
+	send := func(text string) {
+		t.Helper()
+		r, _ := a.Regions.BySlug(region)
+		chats := bridge.NewChats(bridge.ChatsDeps{
+			Store: a.Store, Publisher: silent{}, Exposures: bridge.NewExposures(a.Store, log), Wake: func() {}, Now: clock.now,
+		})
+		if _, err := chats.Send(t.Context(), r, bridge.Sending{Device: bridge.DeviceHash{1}, Language: "de", Text: text}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pump := func(desk bridge.Desk, lanes bridge.LaneStore, tickets bridge.TicketStore) *bridge.Pump {
+		return bridge.NewPump(bridge.PumpDeps{Lanes: lanes, Tickets: tickets, Desk: desk, Regions: a.Regions, Publisher: silent{}, Log: log, Now: clock.now})
+	}
+	other := pump(a.Desk, a.Store, a.Store)
+	d := device{id: "device-1"}
+	say := func() {
+		t.Helper()
+		text := fmt.Sprintf("%s says %d", d.id, len(d.sent))
+		send(text)
+		d.sent = append(d.sent, letter{text: text, acked: true})
+	}
+	if where != afterOpen {
+		say()
+		other.Step(t.Context())
+	}
+
+	point := &point{reached: make(chan struct{}), goOn: make(chan struct{})}
+	lanes := &watchedLanes{LaneStore: a.Store}
+	paused := pump(pausingDesk{a.Desk, where, point}, lanes, pausingTickets{a.Store, where, point})
+	say()
+	var working sync.WaitGroup
+	working.Go(func() { paused.Step(t.Context()) })
+	<-point.reached
+	clock.pass(bridge.DefaultWriteHorizon + time.Minute) // longer than any lease
+	other.Step(t.Context())
+	say()
+	other.Step(t.Context())
+	close(point.goOn)
+	working.Wait()
+	if !errors.Is(lanes.last(), bridge.ErrClaimLost) {
+		t.Errorf("the paused process stored what it had not the right to: %v", lanes.last())
+	}
+
+	truth, err := h.truth(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, texts := d.written(truth)
+	var sum tally
+	if err := d.judge(&sum, "in Zammad", texts); err != nil {
+		t.Error(err)
+	}
+}
+
+// clock is what the pumps take for the time.
+type clock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *clock) pass(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(d)
+}
+
+// point is a place at which a process stands still once.
+type point struct {
+	once          sync.Once
+	reached, goOn chan struct{}
+}
+
+func (p *point) pass() {
+	p.once.Do(func() {
+		close(p.reached)
+		<-p.goOn
+	})
+}
+
+// pausingDesk is the real desk, whose caller stands still after a write.
+type pausingDesk struct {
+	bridge.Desk
+	where pausePoint
+	*point
+}
+
+func (d pausingDesk) Open(ctx context.Context, r *bridge.Region, o bridge.Opening) (bridge.Posted, error) {
+	posted, err := d.Desk.Open(ctx, r, o)
+	if d.where == afterOpen {
+		d.pass()
+	}
+	return posted, err
+}
+
+func (d pausingDesk) Post(ctx context.Context, r *bridge.Region, p bridge.Post) (bridge.Posted, error) {
+	posted, err := d.Desk.Post(ctx, r, p)
+	if d.where == afterPost {
+		d.pass()
+	}
+	return posted, err
+}
+
+// pausingTickets is the real store, whose caller stands still after what is
+// read last before a write.
+type pausingTickets struct {
+	bridge.TicketStore
+	where pausePoint
+	*point
+}
+
+func (s pausingTickets) KnownTicket(ctx context.Context, d bridge.DeskID, t bridge.TicketID) (bridge.KnownTicket, error) {
+	known, err := s.TicketStore.KnownTicket(ctx, d, t)
+	if s.where == beforePost {
+		s.pass()
+	}
+	return known, err
+}
+
+// watchedLanes remembers how the last outcome was taken.
+type watchedLanes struct {
+	bridge.LaneStore
+	mu  sync.Mutex
+	err error
+}
+
+func (w *watchedLanes) Finish(ctx context.Context, c bridge.Claim, o bridge.Outcome, now time.Time) ([]bridge.Change, error) {
+	changes, err := w.LaneStore.Finish(ctx, c, o, now)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.err = err
+	return changes, err
+}
+
+func (w *watchedLanes) last() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
+
+type silent struct{}
+
+func (silent) Publish(...bridge.Change) {}
