@@ -37,7 +37,7 @@ func (s *stack) fill(ctx context.Context, messages int) error {
 		for n := range messages / 2 {
 			sub := bridge.Submission{
 				Region: s.region, Device: device, Language: language, UUID: bridge.MessageUUID(uuid.NewString()), Text: text,
-				ClientKey: uuid.NewString(), MayOpen: true, Alias: uuid.NewString()[:16], Now: now,
+				ClientKey: uuid.NewString(), Admit: func(bridge.Standing) bool { return true }, Alias: uuid.NewString()[:16], Now: now,
 			}
 			if _, err := s.store.Accept(ctx, sub); err != nil {
 				return err

@@ -17,14 +17,13 @@ type Submission struct {
 	ClientKey string // idempotency key; empty: none
 	Since     Seq    // for Accepted.History
 	Consent   *bool
-	ForceNew  bool // close the current chat here and open another
-	MayOpen   bool // the gate need not be asked
-	// Admit asks the gate where the submission would open a chat and MayOpen is
-	// not set; nil admits nobody. It is called within the transaction, perhaps
-	// more than once, and must neither wait nor keep anything of earlier calls.
+	ForceNew  bool   // close the current chat here and open another
+	Alias     string // random name for the device if it has none yet
+	Now       time.Time
+	// Admit asks the gate where the submission would open a chat; nil admits
+	// nobody. It is called within the transaction, perhaps more than once, and
+	// must neither wait nor keep anything of earlier calls.
 	Admit func(Standing) bool
-	Alias string // random name for the device if it has none yet
-	Now   time.Time
 }
 
 // Accepted is a stored submission.

@@ -45,7 +45,7 @@ func refused(t *testing.T, a *app.App, texts ...string) {
 	for _, text := range texts {
 		_, err := a.Store.Accept(ctx, bridge.Submission{
 			Region: region, Device: bridge.DeviceHash{1}, Language: "de", UUID: bridge.MessageUUID(uuid.NewString()), Text: text,
-			MayOpen: true, Alias: "0123456789abcdef", Now: time.Now().Add(-3 * time.Hour),
+			Admit: func(bridge.Standing) bool { return true }, Alias: "0123456789abcdef", Now: time.Now().Add(-3 * time.Hour),
 		})
 		if err != nil {
 			t.Fatal(err)

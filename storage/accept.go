@@ -66,9 +66,6 @@ func (s chats) accept(tx *gorm.DB, sub *bridge.Submission) (bridge.Accepted, err
 // admitted asks the gate whether the device may open a chat. The error is
 // bridge.ErrNotServed if not.
 func admitted(h *held, sub *bridge.Submission, live bool) error {
-	if sub.MayOpen {
-		return nil
-	}
 	var override string
 	err := one(h.tx, "SELECT override FROM testers WHERE region_id = ? AND device_hash = ?", []any{sub.Region.ID, sub.Device[:]}, &override)
 	if err != nil && !none(err) {

@@ -47,7 +47,7 @@ func BenchmarkAccept(b *testing.B) {
 				accept := func() {
 					s := bridge.Submission{
 						Region: w.region, Device: hashes[n.Add(1)%64], Language: "de", UUID: bridge.MessageUUID(uuid.NewString()),
-						Text: "What do I need for the appointment, and where is it?", MayOpen: true, Now: time.Now(),
+						Text: "What do I need for the appointment, and where is it?", Admit: func(bridge.Standing) bool { return true }, Now: time.Now(),
 					}
 					if _, err := w.Accept(w.ctx, s); err != nil {
 						b.Error(err)

@@ -85,7 +85,7 @@ func (w *world) tick() time.Time {
 func (w *world) submission(d, text string) bridge.Submission {
 	return bridge.Submission{
 		Region: w.region, Device: device(d), Language: "de", UUID: bridge.MessageUUID(uuid.NewString()),
-		Text: text, MayOpen: true, Alias: "alias-" + d, Now: w.now,
+		Text: text, Admit: func(bridge.Standing) bool { return true }, Alias: "alias-" + d, Now: w.now,
 	}
 }
 

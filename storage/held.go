@@ -160,6 +160,44 @@ func (h *held) detach() {
 	h.c.Ticket, h.c.TicketState, h.c.Customer, h.c.checkedAt = 0, bridge.TicketNone, 0, 0
 }
 
+// renew moves what was not sent yet to a new chat without a ticket, and makes it
+// due. The old chat keeps its ticket, and with it whatever agents still write
+// there; notes about it stay too.
+func (h *held) renew(due int64) error {
+	var consent any
+	if h.c.Consent != nil {
+		consent = *h.c.Consent
+	}
+	id, err := insert(h.tx, "INSERT INTO chats (region_id, device_id, language, consent, consent_at, desk_id, ticket_id, customer_id, ticket_state, checked_at, created_at, last_message_at, lane_due, claim_id, claimed_until)"+
+		" VALUES (?, ?, ?, ?, ?, ?, NULL, 0, '', 0, ?, ?, ?, '', 0)",
+		h.c.Region, h.d.id, h.c.Language, consent, h.c.consentAt, h.c.Desk, milli(h.now), milli(h.c.LastMessageAt), due)
+	if err != nil {
+		return fmt.Errorf("insert chat: %w", err)
+	}
+	old := int64(h.c.ID)
+	for _, move := range []struct {
+		query string
+		args  []any
+	}{
+		{"UPDATE messages SET chat_id = ? WHERE chat_id = ? AND status = 'queued'", []any{id, old}},
+		{"UPDATE outbox SET chat_id = ? WHERE chat_id = ? AND dead = 0 AND kind <> 'note'", []any{id, old}},
+		{"UPDATE devices SET current_chat_id = ? WHERE id = ? AND current_chat_id = ?", []any{id, h.d.id, old}},
+	} {
+		if _, err := exec(h.tx, move.query, move.args...); err != nil {
+			return fmt.Errorf("renew chat: %w", err)
+		}
+	}
+	if h.d.current == old {
+		h.d.current = id
+	}
+	var notes int
+	if err := one(h.tx, "SELECT COUNT(*) FROM outbox WHERE chat_id = ? AND dead = 0", []any{old}, &notes); err != nil {
+		return fmt.Errorf("count notes: %w", err)
+	}
+	h.endClaim(sql.Null[int64]{V: due, Valid: notes > 0})
+	return nil
+}
+
 // takeTicket makes a ticket the chat's. If it is the ticket of an older chat of
 // the same device it moves; if it is that of a newer one, or of another device,
 // it stays there and this chat has none: a message in a new ticket is better

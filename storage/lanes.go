@@ -222,8 +222,8 @@ func retry(h *held, work bridge.WorkID, o *bridge.Retry) error {
 		return fmt.Errorf("put work back: %w", err)
 	}
 	switch {
-	case o.Detach:
-		h.detach()
+	case o.Detach && h.c.Ticket != 0:
+		return h.renew(milli(o.Due))
 	case o.State != bridge.TicketNone && h.c.Ticket != 0:
 		h.c.TicketState = o.State
 	}

@@ -81,7 +81,7 @@ func TestAcceptKeys(t *testing.T) {
 func TestAcceptOpensOnlyWithLeave(t *testing.T) {
 	eachWorld(t, func(w *world) {
 		s := w.submission("a", "hello")
-		s.MayOpen = false
+		s.Admit = nil
 		_, err := w.Accept(w.ctx, s)
 		w.wants(err, bridge.ErrNotServed)
 		_, err = w.History(w.ctx, w.region, device("a"), 0, w.now)
@@ -99,7 +99,7 @@ func TestAcceptOpensOnlyWithLeave(t *testing.T) {
 		w.wants(err, bridge.ErrNotServed) // it has expired
 		_, err = w.History(w.ctx, w.region, device("a"), 0, s.Now)
 		w.wants(err, bridge.ErrChatNotFound)
-		s.ForceNew, s.MayOpen, s.Now = true, true, w.now
+		s.ForceNew, s.Admit, s.Now = true, func(bridge.Standing) bool { return true }, w.now
 		s.UUID = "three"
 		a, err = w.Accept(w.ctx, s)
 		w.ok(err)
