@@ -266,7 +266,7 @@ func (r *Receiver) Follow(ctx context.Context, region *Region, chat Chat, merged
 		return 0, err
 	}
 	before, after := known[merged.ID], known[merged.Successor]
-	if after.Chat.ID == 0 || after.Chat.Device == chat.Device {
+	if after.Chat.ID == 0 || after.Chat.Region == chat.Region && after.Chat.Device == chat.Device {
 		if receipt.Articles, err = r.Desk.Articles(ctx, region, merged.Successor); err != nil {
 			return 0, fmt.Errorf("read successor: %w", err)
 		}

@@ -2,7 +2,6 @@ package desk
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"deskbridge/bridge"
@@ -54,16 +53,25 @@ func (s *site) successor(ctx context.Context, id zammad.TicketID) (bridge.Ticket
 }
 
 // linked says whether a ticket has a parent or child ticket, as every ticket
-// has that took part in a merge (contract 3.6). The state would not do: a
-// merged ticket can be opened again, and its note moves on with a second merge.
+// has that took part in a merge (contract 3.6), or is merged now. Neither would
+// do alone: a merged ticket can be opened again, and its note moves on with a
+// second merge; and when the other ticket is deleted, it takes the link along.
+// One call, and one more if there is no link.
 func (s *site) linked(ctx context.Context, id zammad.TicketID) (bool, error) {
 	links, err := s.Tickets.Links(ctx, id)
 	if err != nil {
 		return false, s.failed(ctx, err, ofRecord)
 	}
-	return slices.ContainsFunc(links, func(l zammad.Link) bool {
-		return l.Object == "Ticket" && (l.Type == "parent" || l.Type == "child")
-	}), nil
+	for _, l := range links {
+		if l.Object == "Ticket" && (l.Type == "parent" || l.Type == "child") {
+			return true, nil
+		}
+	}
+	ticket, err := s.Tickets.Get(ctx, id)
+	if err != nil {
+		return false, s.failed(ctx, err, ofRecord)
+	}
+	return s.states.of(ctx, ticket.StateID) == bridge.TicketMerged, nil
 }
 
 // Absorbed gives the time of the last merge into a ticket: a merged ticket is

@@ -86,7 +86,7 @@ func (d *Desk) Ticket(ctx context.Context, r *bridge.Region, id bridge.TicketID)
 func absent(err error) bool { return bridge.KindOf(err) == bridge.DeskGone }
 
 // Articles reads all articles of a ticket in the order of their creation: one
-// call, and one more if one of them may be Zammad's note about a merge.
+// call, and one or two more if one of them may be Zammad's note about a merge.
 func (d *Desk) Articles(ctx context.Context, r *bridge.Region, id bridge.TicketID) ([]bridge.Article, error) {
 	s, err := d.site(r)
 	if err != nil {
@@ -113,8 +113,8 @@ func (d *Desk) Articles(ctx context.Context, r *bridge.Region, id bridge.TicketI
 	return out, nil
 }
 
-// Article reads one article: one call, and one more if it may be Zammad's note
-// about a merge.
+// Article reads one article: one call, and one or two more if it may be Zammad's
+// note about a merge.
 func (d *Desk) Article(ctx context.Context, r *bridge.Region, id bridge.ArticleID) (bridge.Article, error) {
 	s, err := d.site(r)
 	if err != nil {

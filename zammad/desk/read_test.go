@@ -205,8 +205,8 @@ func TestArticles(t *testing.T) {
 	_, err = w.agent.Articles.Create(w.ctx, zammad.NewArticle{TicketID: zammad.TicketID(id), Type: "note", Sender: "Agent", Body: "merged"})
 	w.must(err)
 	var all []bridge.Article
-	// One call more, because of the plain "merged".
-	w.wantCalls("GET /ticket_articles/by_ticket/{id}, GET /links", func() {
+	// Two calls more, because of the plain "merged".
+	w.wantCalls("GET /ticket_articles/by_ticket/{id}, GET /links, GET /tickets/{id}", func() {
 		all, err = w.desk.Articles(w.ctx, w.region, id)
 		w.must(err)
 	})
@@ -278,6 +278,13 @@ func TestTheNoteAboutAMergeIsNotShown(t *testing.T) {
 	w.merge(a, c)
 	if n := shown(w.all(c)); n != 1 {
 		t.Errorf("moved on, the word merged is shown %d times, want once: the agent's", n)
+	}
+	// A deleted ticket takes its links along, and the merged one still says so.
+	d, e := w.open("d").Ticket.ID, w.open("e").Ticket.ID
+	w.merge(d, e)
+	w.must(w.admin.Tickets.Delete(w.ctx, zammad.TicketID(e)))
+	if n := note(d); n.Public {
+		t.Errorf("shown after its successor was deleted: %+v", n)
 	}
 }
 
