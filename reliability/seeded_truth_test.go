@@ -1,0 +1,264 @@
+package reliability_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"deskbridge/bridge"
+	"deskbridge/zammad"
+	"deskbridge/zammad/simulator"
+)
+
+// truth is what the test knows has happened.
+type truth struct {
+	phones  []*phone
+	sent    map[string]*sending // by text
+	answers map[string]*answer  // by text
+	tickets map[int]*ticket
+	order   []int // ids of tickets, as they became known
+}
+
+func newTruth() truth {
+	return truth{sent: make(map[string]*sending), answers: make(map[string]*answer), tickets: make(map[int]*ticket)}
+}
+
+// phone is a device in one region.
+type phone struct {
+	name     string
+	place    *place
+	hash     bridge.DeviceHash
+	sendings []*sending
+	answers  int
+
+	cursor  bridge.Seq // what it asks for the next time
+	replica map[bridge.MessageID]bridge.Message
+}
+
+// sending is a message that a phone has sent.
+type sending struct {
+	phone *phone
+	text  string
+	key   string
+	acked bool // answered with success: from then on it counts
+	open  int  // requests that nobody answered yet
+	got   bridge.Message
+}
+
+// ticket is a ticket of the chat groups.
+type ticket struct {
+	id      int
+	number  string
+	owner   *phone // whose chat it is; nil: a stranger's
+	group   string // where it is now
+	home    string
+	closed  time.Time // last, on Zammad's clock
+	merged  bool
+	gone    bool
+	moved   bool // a merge, a deletion or a rule may have given its chat another ticket
+	into    *ticket
+	blurred bool // it took in a ticket that its region does not see, so nobody can tell when: answers that no webhook brings are withheld
+}
+
+// last is the ticket that has the articles now.
+func (t *ticket) last() *ticket {
+	for t.into != nil {
+		t = t.into
+	}
+	return t
+}
+
+// answer is an article by an agent.
+type answer struct {
+	id       int
+	text     string
+	at       *ticket // where it is
+	owner    *phone  // whose it was when it was written; nil: a stranger's
+	public   bool    // now
+	ever     bool    // it was public once
+	late     bool    // it was internal once
+	gone     bool    // deleted
+	stranded bool    // in another's ticket, or in one that is deleted: its visibility is not followed
+	excused  bool    // may be withheld: it stood in a merge before any device saw it
+}
+
+// discover learns of tickets that the bridge has opened.
+func (w *world) discover() simulator.State {
+	state := w.sim.State()
+	tickets := make(map[int]simulator.TicketState, len(state.Tickets))
+	for _, t := range state.Tickets {
+		tickets[t.ID] = t
+	}
+	for _, a := range state.Articles {
+		s := w.sent[a.Body]
+		if s == nil || w.tickets[a.Ticket] != nil {
+			continue
+		}
+		t := tickets[a.Ticket]
+		w.tickets[a.Ticket] = &ticket{id: a.Ticket, number: t.Number, owner: s.phone, group: t.Group, home: s.phone.place.group}
+		w.order = append(w.order, a.Ticket)
+		w.note("ticket %d is %s's, with %q", a.Ticket, s.phone.name, s.text)
+	}
+	return state
+}
+
+// here lists the tickets that agents can work on.
+func (w *world) here(fits func(*ticket) bool) []*ticket {
+	var out []*ticket
+	for _, id := range w.order {
+		if t := w.tickets[id]; !t.gone && !t.merged && (fits == nil || fits(t)) {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// seen says whether a phone's history shows an answer now, by the database.
+func (w *world) seen(p *phone, a *answer) bool {
+	h, err := w.raw.History(context.Background(), p.place.region, p.hash, 0, w.clock.now())
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(h.Messages, func(m bridge.Message) bool { return m.Text == a.text && !m.Retracted })
+}
+
+// poll lets a phone ask for news, and looks at what it gets.
+func (w *world) poll(p *phone) {
+	in := w.anyone()
+	if in == nil {
+		return
+	}
+	got := make(chan bridge.History, 1)
+	failed := make(chan error, 1)
+	go func() {
+		defer close(got)
+		region, ok := in.regions.BySlug(p.place.slug)
+		if !ok {
+			failed <- errors.New("no region")
+			return
+		}
+		h, err := in.chats.History(context.Background(), region, p.hash, p.cursor)
+		if err != nil {
+			failed <- err
+			return
+		}
+		got <- h
+	}()
+	h, ok := <-got
+	if !ok {
+		return // died, or no chat yet
+	}
+	if h.Seq < p.cursor {
+		w.broke("%s: the sequence fell from %d to %d", p.name, p.cursor, h.Seq)
+	}
+	for _, m := range h.Messages {
+		p.replica[m.ID] = m
+		w.look(p, m)
+	}
+	p.cursor = h.Seq
+}
+
+// look holds what a phone is shown against what it may see at any time.
+func (w *world) look(p *phone, m bridge.Message) {
+	if m.Author == bridge.AuthorUser {
+		if s := w.sent[m.Text]; s == nil || s.phone != p {
+			w.broke("%s is shown %q as its own message", p.name, m.Text)
+		}
+		return
+	}
+	if m.Retracted {
+		if m.Text != "" || m.HTML != "" || m.Name != "" {
+			w.broke("%s: a message that was taken back still says %q", p.name, m.Text)
+		}
+		return
+	}
+	a := w.answers[m.Text]
+	switch {
+	case a == nil:
+		w.broke("%s is shown %q, which no agent wrote", p.name, m.Text)
+	case a.owner != p:
+		w.broke("%s is shown %q, which was for %v", p.name, m.Text, a.owner)
+	case !a.ever:
+		w.broke("%s is shown %q, which was never public", p.name, m.Text)
+	}
+}
+
+func (p *phone) String() string {
+	if p == nil {
+		return "a stranger"
+	}
+	return p.name
+}
+
+// write lets an agent write into a ticket.
+func (w *world) write(t *ticket, internal bool, close string) {
+	text := fmt.Sprintf("agent-%d", len(w.answers)+1)
+	a := &answer{text: text, at: t, owner: t.owner, public: !internal, ever: !internal, late: internal, excused: t.blurred}
+	w.answers[text] = a // before the webhook can come
+	ctx := context.Background()
+	if close == "" {
+		made, err := w.agent.Articles.Create(ctx, zammad.NewArticle{TicketID: zammad.TicketID(t.id), Type: zammad.TypeNote, Body: text, Internal: &internal})
+		if err != nil {
+			a.gone = true
+			w.note("  refused: %v", err)
+			return
+		}
+		a.id = int(made.ID)
+		return
+	}
+	update := zammad.TicketUpdate{State: close, Article: &zammad.NewArticle{Type: zammad.TypeNote, Body: text, Internal: &internal}}
+	made, err := w.agent.Tickets.Update(ctx, zammad.TicketID(t.id), update)
+	if err != nil {
+		a.gone = true
+		w.note("  refused: %v", err)
+		return
+	}
+	a.id = int(slices.Max(made.ArticleIDs))
+	if close == "closed" {
+		t.closed = made.UpdatedAt
+	}
+}
+
+// merge lets an agent merge one ticket into another.
+func (w *world) merge(from, to *ticket) {
+	w.discover()
+	for _, a := range w.answers {
+		if a.at != from && a.at != to {
+			continue
+		}
+		if a.owner == nil || !w.seen(a.owner, a) {
+			a.excused = true
+		}
+	}
+	if err := w.agent.Tickets.Merge(context.Background(), zammad.TicketID(from.id), to.number); err != nil {
+		w.note("  refused: %v", err)
+		return
+	}
+	from.merged, from.moved, to.moved, from.into = true, true, true, to
+	for _, a := range w.answers {
+		if a.at == from {
+			a.at = to
+			a.stranded = a.stranded || from.owner != to.owner && to.owner != nil
+		}
+	}
+	to.blurred = to.blurred || from.blurred || from.group != to.home
+	if to.owner == nil {
+		to.owner = from.owner
+	}
+}
+
+// erase lets an administrator delete a ticket.
+func (w *world) erase(t *ticket) {
+	if err := w.admin.Tickets.Delete(context.Background(), zammad.TicketID(t.id)); err != nil {
+		w.note("  refused: %v", err)
+		return
+	}
+	t.gone, t.moved = true, true
+	for _, a := range w.answers {
+		if a.at == t {
+			a.stranded, a.excused = true, true
+		}
+	}
+}
