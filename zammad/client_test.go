@@ -272,13 +272,13 @@ func TestDownload(t *testing.T) {
 		"standing": func(conn net.Conn) { _, _ = io.WriteString(conn, head); _, _ = io.Copy(io.Discard, conn) },
 	} {
 		address, _ := rawServer(t, then)
-		limiter := NewLimiter(1)
+		limiter := NewLimiter(1, time.Now)
 		client := newTestClient(t, address, func(cfg *Config) { cfg.Limiter, cfg.ReadTimeout = limiter, 200*time.Millisecond })
 		file, err := client.Articles.Open(context.Background(), 1, 2, 3)
 		if err != nil || file.Length != 8 || file.Header.Get("Content-Type") != "image/png" {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if limiter.free != 1 {
+		if limiter.busy != 0 {
 			t.Errorf("%s: an open file holds a place", name)
 		}
 		content, err := io.ReadAll(file)
@@ -312,7 +312,7 @@ func TestLimiterHoldsCalls(t *testing.T) {
 		_, _ = io.WriteString(w, `{"id":5}`)
 	}))
 	defer server.Close()
-	limiter := NewLimiter(1)
+	limiter := NewLimiter(1, time.Now)
 	share := func(cfg *Config) { cfg.Limiter = limiter }
 	one, two := newTestClient(t, server.URL, share), newTestClient(t, server.URL, share)
 	done := make(chan error, 1)

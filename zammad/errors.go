@@ -184,6 +184,19 @@ func (r *request) lost() error {
 	return ErrUnavailable
 }
 
+// isAnswer says whether a call got an answer of Zammad itself, whatever it was.
+func isAnswer(err error) bool {
+	failure, failed := errors.AsType[*Error](err)
+	switch {
+	case !failed:
+		return true
+	case failure.Kind == ErrAmbiguous:
+		return failure.Status == http.StatusInternalServerError // see internal
+	default:
+		return failure.Kind != ErrUnavailable
+	}
+}
+
 // spoken finds Zammad's words in an error answer and tells whether it is
 // Zammad's at all: with our Accept header its errors are JSON (contract 0.1).
 func spoken(header http.Header, body []byte) (text string, isZammad bool) {

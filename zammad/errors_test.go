@@ -270,7 +270,7 @@ func TestCancelled(t *testing.T) {
 		arrived <- struct{}{}
 		_, _ = io.Copy(io.Discard, conn)
 	})
-	client := newTestClient(t, address, func(cfg *Config) { cfg.Limiter = NewLimiter(1) })
+	client := newTestClient(t, address, func(cfg *Config) { cfg.Limiter = NewLimiter(1, time.Now) })
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() { <-arrived; cancel() }()
 	_, err := client.Articles.Create(ctx, NewArticle{Body: "very private body"})

@@ -3,6 +3,9 @@ package zammad
 import (
 	"context"
 	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -26,7 +29,7 @@ func (l *Limiter) waiting() int {
 func TestLimiterOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := NewLimiter(1)
+		l := NewLimiter(1, time.Now)
 		release, err := l.Acquire(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -65,7 +68,7 @@ func TestLimiterOrder(t *testing.T) {
 func TestLimiterCancel(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := NewLimiter(1)
+		l := NewLimiter(1, time.Now)
 		release, _ := l.Acquire(t.Context())
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -75,7 +78,7 @@ func TestLimiterCancel(t *testing.T) {
 		if l.waiting() != 0 {
 			t.Error("who gave up is still in line")
 		}
-		if _, err := NewLimiter(1).Acquire(ctx); err == nil {
+		if _, err := NewLimiter(1, time.Now).Acquire(ctx); err == nil {
 			t.Error("a dead context got a place")
 		}
 		release()
@@ -84,8 +87,8 @@ func TestLimiterCancel(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if l.free != 0 {
-			t.Errorf("%d places are free beside the only one", l.free)
+		if l.busy != 1 {
+			t.Errorf("%d places are taken of the only one", l.busy)
 		}
 		again()
 	})
@@ -93,7 +96,7 @@ func TestLimiterCancel(t *testing.T) {
 
 func TestLimiterNeverExceedsAndNeverLeaks(t *testing.T) {
 	t.Parallel()
-	l := NewLimiter(3)
+	l := NewLimiter(3, time.Now)
 	var inside, most atomic.Int64
 	var group sync.WaitGroup
 	for i := range 200 {
@@ -118,8 +121,8 @@ func TestLimiterNeverExceedsAndNeverLeaks(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if most.Load() > 3 || l.free != 3 || l.waiting() != 0 {
-		t.Errorf("at most %d inside, %d free, %d waiting", most.Load(), l.free, l.waiting())
+	if most.Load() > 3 || l.busy != 0 || l.waiting() != 0 {
+		t.Errorf("at most %d inside, %d busy, %d waiting", most.Load(), l.busy, l.waiting())
 	}
 }
 
@@ -131,4 +134,244 @@ func TestNilLimiter(t *testing.T) {
 		t.Fatal(err)
 	}
 	release()
+}
+
+// try makes a call that gets an answer or none, and says whether it was sent.
+func (l *Limiter) try(t *testing.T, answered bool) bool {
+	t.Helper()
+	release, err := l.Acquire(t.Context())
+	if errors.Is(err, errDown) {
+		return false
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.judge(answered)
+	release()
+	return true
+}
+
+func TestASilentZammadIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLimiter(4, time.Now)
+		for range 3 { // single failures are nothing
+			for range downAfter - 1 {
+				l.try(t, false)
+			}
+			l.try(t, true)
+		}
+		for i := range downAfter {
+			if !l.try(t, false) {
+				t.Fatalf("down after %d calls, want %d", i, downAfter)
+			}
+		}
+		for _, rest := range []time.Duration{restFirst, 2 * restFirst, 4 * restFirst, 8 * restFirst, restLongest, restLongest} {
+			before := time.Now()
+			for !l.try(t, false) { // the try after the rest fails as well
+				<-time.After(10 * time.Millisecond)
+			}
+			if took := time.Since(before); took < rest || took > rest*3/2+20*time.Millisecond {
+				t.Errorf("left alone for %s, want %s and up to a half more", took, rest)
+			}
+		}
+		<-time.After(2 * restLongest)
+		if !l.try(t, true) || !l.try(t, false) || !l.try(t, true) {
+			t.Error("an answer did not end it")
+		}
+	})
+}
+
+func TestAZammadThatIsBackBeginsSlowly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLimiter(4, time.Now)
+		for range downAfter {
+			l.try(t, false)
+		}
+		<-time.After(2 * restFirst)
+		var mu sync.Mutex
+		var order []string
+		answers := make(chan bool)
+		inside := 0
+		call := func(name string, ctx context.Context) {
+			go func() {
+				release, err := l.Acquire(ctx)
+				if err != nil {
+					t.Errorf("%s: %v", name, err)
+					return
+				}
+				mu.Lock()
+				order = append(order, name)
+				inside++
+				mu.Unlock()
+				l.judge(<-answers)
+				mu.Lock()
+				inside--
+				mu.Unlock()
+				release()
+			}()
+			synctest.Wait()
+		}
+		call("probe", t.Context())
+		for _, name := range []string{"c1", "c2", "c3"} {
+			call(name, Housekeeping(t.Context()))
+		}
+		for _, name := range []string{"p1", "p2", "p3", "p4", "p5", "p6"} {
+			call(name, t.Context())
+		}
+		for i, want := range []int{1, 2, 4, 4, 4} {
+			mu.Lock()
+			if inside != want {
+				t.Errorf("after %d answers %d calls run, want %d", i, inside, want)
+			}
+			mu.Unlock()
+			answers <- true
+			synctest.Wait()
+		}
+		for range 5 {
+			answers <- true
+		}
+		synctest.Wait()
+		want := []string{"probe", "p1", "p2", "p3", "p4", "p5", "p6", "c1", "c2", "c3"}
+		seen := make(map[string]int)
+		for i, name := range order {
+			seen[name] = i
+		}
+		if len(seen) != len(want) {
+			t.Fatalf("order %v", order)
+		}
+		for _, person := range want[:7] { // those admitted together may note themselves in any order
+			for _, chore := range want[7:] {
+				if seen[person] > seen[chore] {
+					t.Errorf("%s went before %s: %v", chore, person, order)
+				}
+			}
+		}
+		if l.busy != 0 || l.width != 4 {
+			t.Errorf("%d busy, width %d", l.busy, l.width)
+		}
+	})
+}
+
+func TestWhoWaitsIsRefusedWhenZammadGoesDown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLimiter(1, time.Now)
+		for range downAfter - 1 {
+			l.try(t, false)
+		}
+		release, err := l.Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		failed := make(chan error, 2)
+		for _, ctx := range []context.Context{t.Context(), Housekeeping(t.Context())} {
+			go func() {
+				_, err := l.Acquire(ctx)
+				failed <- err
+			}()
+		}
+		synctest.Wait()
+		l.judge(false)
+		synctest.Wait() // nobody waits for the one that is still in flight
+		for range cap(failed) {
+			if err := <-failed; !errors.Is(err, errDown) {
+				t.Errorf("error %v", err)
+			}
+		}
+		l.judge(false) // another one that was sent before: no new rest
+		release()
+		if l.rest != restFirst || l.busy != 0 || l.waiting() != 0 {
+			t.Errorf("rest %s, %d busy, %d waiting", l.rest, l.busy, l.waiting())
+		}
+	})
+}
+
+func TestAClockThatIsSetBackEndsTheRest(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1e9, 0)
+	l := NewLimiter(1, func() time.Time { return now })
+	for range downAfter {
+		l.try(t, false)
+	}
+	if l.try(t, true) {
+		t.Fatal("not down")
+	}
+	now = now.Add(-time.Hour)
+	if !l.try(t, true) {
+		t.Error("left alone for an hour")
+	}
+}
+
+// TestADownZammadIsNotAsked shows which calls make a Zammad count as down, and
+// that a write that was sent is never told to have been held back.
+func TestADownZammadIsNotAsked(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		answer http.HandlerFunc
+		kind   error
+		down   bool
+	}{
+		"nobody behind the proxy": {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "", http.StatusBadGateway) }, ErrAmbiguous, true},
+		"cut":                     {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, ErrAmbiguous, true},
+		"a refusal": {func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, `{"error":"no"}`, http.StatusUnprocessableEntity)
+		}, ErrInvalid, false},
+		"an error of its own": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusInternalServerError)
+			_, _ = io.WriteString(w, `{"error":"no"}`)
+		}, ErrServer, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var asked atomic.Int64
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				asked.Add(1)
+				c.answer(w, r)
+			}))
+			defer server.Close()
+			limiter := NewLimiter(2, func() time.Time { return time.Unix(1e9, 0) })
+			client := newTestClient(t, server.URL, func(cfg *Config) { cfg.Limiter = limiter })
+			for range downAfter {
+				checkKind(t, write(client), c.kind)
+			}
+			if !c.down {
+				checkKind(t, write(client), c.kind)
+				return
+			}
+			for _, call := range []func(*Client) error{write, read} { // a read is not repeated either
+				if failure := checkKind(t, call(client), ErrUnavailable); !errors.Is(failure, errDown) {
+					t.Errorf("error %v", failure)
+				}
+			}
+			if asked.Load() != downAfter {
+				t.Errorf("asked %d times, want %d", asked.Load(), downAfter)
+			}
+		})
+	}
+}
+
+// Who hangs up has learned nothing about Zammad.
+func TestCancelledCallsDoNotMakeItDown(t *testing.T) {
+	t.Parallel()
+	entered := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		entered <- struct{}{}
+		<-r.Context().Done()
+	}))
+	defer server.Close()
+	limiter := NewLimiter(1, time.Now)
+	client := newTestClient(t, server.URL, func(cfg *Config) { cfg.Limiter = limiter })
+	for range 2 * downAfter {
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { <-entered; cancel() }()
+		_, err := client.Tickets.Create(ctx, NewTicket{Title: "very private title"})
+		checkKind(t, err, ErrAmbiguous)
+	}
+	if limiter.failures != 0 {
+		t.Errorf("%d failures were counted", limiter.failures)
+	}
 }

@@ -89,7 +89,7 @@ func (w *wire) call(ctx context.Context, r *request, into any) error {
 	for attempt := 1; ; attempt++ {
 		err := w.attempt(ctx, r, attempt, into)
 		failure, _ := errors.AsType[*Error](err)
-		if failure == nil || r.write || failure.Kind != ErrUnavailable || attempt == readAttempts ||
+		if failure == nil || r.write || failure.Kind != ErrUnavailable || errors.Is(err, errDown) || attempt == readAttempts ||
 			!pause(ctx, w.backoff<<(attempt-1), failure.RetryAfter) {
 			return err
 		}
@@ -107,6 +107,9 @@ func (w *wire) attempt(ctx context.Context, r *request, attempt int, into any) e
 	} else {
 		defer release()
 		call.Status, call.Err = w.exchange(ctx, r, into)
+		if answered := isAnswer(call.Err); answered || ctx.Err() == nil { // who hung up first has learned nothing
+			w.cfg.Limiter.judge(answered)
+		}
 	}
 	call.Duration = time.Since(start) - call.Waited
 	if w.cfg.OnCall != nil {

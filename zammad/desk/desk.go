@@ -101,7 +101,7 @@ func (d *Desk) site(r *bridge.Region) (*site, error) {
 	}
 	limiter := d.limiters[url]
 	if limiter == nil {
-		limiter = zammad.NewLimiter(d.cfg.Concurrency)
+		limiter = zammad.NewLimiter(d.cfg.Concurrency, d.cfg.Now)
 		d.limiters[url] = limiter
 	}
 	client, err := zammad.New(zammad.Config{

@@ -170,14 +170,15 @@ func TestZammadDoesNotAnswer(t *testing.T) {
 			defer w.answeringNothing()
 			ctx, cancel := context.WithTimeout(w.ctx, time.Second) // reads need not be repeated here
 			defer cancel()
-			_, err := w.desk.Article(ctx, w.region, posted.Article)
+			desk := New(w.desk.cfg) // one that does not know yet that Zammad is down
+			_, err := desk.Article(ctx, w.region, posted.Article)
 			d := wantKind(t, err, c.reads)
 			if strings.HasPrefix(name, "masked") && d.ErrorID != "x7Kd9aLm" {
 				t.Errorf("error id %q", d.ErrorID)
 			}
-			_, err = w.desk.Post(ctx, w.region, bridge.Post{UUID: newUUID(), Text: "x", Ticket: posted.Ticket.ID, Customer: posted.Customer})
+			_, err = desk.Post(ctx, w.region, bridge.Post{UUID: newUUID(), Text: "x", Ticket: posted.Ticket.ID, Customer: posted.Customer})
 			wantKind(t, err, c.writes)
-			_, err = w.desk.Open(ctx, w.region, bridge.Opening{UUID: newUUID(), Text: "x", Alias: alias, Language: "de"})
+			_, err = desk.Open(ctx, w.region, bridge.Opening{UUID: newUUID(), Text: "x", Alias: alias, Language: "de"})
 			wantKind(t, err, c.writes)
 		})
 	}
@@ -215,6 +216,7 @@ func TestTheConnectionIsCut(t *testing.T) {
 	wantKind(t, err, bridge.DeskUnavailable)
 	_, _, err = w.desk.Find(w.ctx, w.region, uuid)
 	wantKind(t, err, bridge.DeskUnavailable)
+	w.desk = New(w.desk.cfg) // one that does not know yet that Zammad is down
 	opening := bridge.Opening{UUID: newUUID(), Text: "cut too", Alias: alias, Language: "de"}
 	_, err = w.desk.Open(w.ctx, w.region, opening)
 	wantKind(t, err, bridge.DeskAmbiguous)
