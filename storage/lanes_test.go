@@ -311,3 +311,54 @@ func TestARecognisedMessageIsNoLetter(t *testing.T) {
 		w.wants(w.RetryLetter(w.ctx, letters[0].ID, w.now), bridge.ErrLetterUnknown)
 	})
 }
+
+// The group's rule wants a new ticket, or the old one is gone: what waits moves
+// to a new chat, and what agents write into the old ticket still arrives.
+func TestDetachedWorkGetsAChatOfItsOwn(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		w.send("a", "one")
+		c := w.claim()
+		work := w.start(c)
+		w.finish(c, bridge.Outcome{Work: work.ID, Sent: &bridge.Sent{Ticket: 7, State: bridge.TicketClosed, Customer: 3, Article: 70}})
+		bad := w.send("a", "bad")
+		work = w.start(c)
+		w.finish(c, bridge.Outcome{Work: work.ID, Failed: &bridge.Failed{Code: bridge.FailRefused}}) // its note comes after "two"
+		old := bad.Message.Chat
+		work = w.start(c)
+		equal(w, "kind", work.Kind, bridge.WorkNote)
+		w.finish(c, bridge.Outcome{Work: work.ID, Retry: &bridge.Retry{Due: w.tick(), Attempt: true}})
+		two := w.submission("a", "two")
+		yes := true
+		two.Consent = &yes
+		_, err := w.Accept(w.ctx, two)
+		w.ok(err)
+		c = w.claim()
+		w.finish(c, bridge.Outcome{Work: w.start(c).ID}) // the note
+		work = w.start(c)
+		equal(w, "kind", work.Kind, bridge.WorkLabel)
+		w.finish(c, bridge.Outcome{Work: work.ID})
+		work = w.start(c)
+		equal(w, "text", work.Text, "two")
+		w.finish(c, bridge.Outcome{Work: work.ID, Retry: &bridge.Retry{Due: w.now, Detach: true}})
+		w.send("a", "three")
+
+		c = w.claim()
+		for _, text := range []string{"two", "three"} {
+			work = w.start(c)
+			equal(w, "text", work.Text, text)
+			if work.Chat.ID == old || work.Chat.Language != "de" || work.Chat.Consent == nil || !*work.Chat.Consent || work.Chat.Customer != map[string]bridge.CustomerID{"two": 0, "three": 4}[text] {
+				w.Fatalf("%s is in the chat %+v", text, work.Chat)
+			}
+			w.finish(c, bridge.Outcome{Work: work.ID, Sent: &bridge.Sent{Ticket: 8, State: bridge.TicketOpen, Customer: 4}})
+		}
+		if w.start(c) != nil {
+			w.Fatal("work is left")
+		}
+		equal(w, "lanes", len(w.claims()), 0)
+		equal(w, "chat of the old ticket", w.known(7).Chat.ID, old)
+		_, err = w.Record(w.ctx, bridge.Receipt{Chat: old, Now: w.now, Articles: []bridge.Article{{ID: 71, Ticket: 7, Public: true, Text: "late", CreatedAt: w.now}}})
+		w.ok(err)
+		equal(w, "history", show(w.history("a", 0)), "user:one:seen user:bad:failed user:two:sent user:three:sent agent:late:sent")
+		equal(w, "current ticket", w.history("a", 0).Chat.Ticket, 8)
+	})
+}
