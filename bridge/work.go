@@ -69,8 +69,9 @@ type Retry struct {
 	Attempt bool   // count it as a failed try
 	Refused bool   // count it as a refusal
 	Reason  string // for operators; no message text
-	// Detach takes the ticket off the chat, so that the message opens a new
-	// one: the ticket is gone, or may not be reopened.
+	// Detach lets the message, and what waits behind it, open a new ticket in a
+	// new chat: the ticket is gone, or may not be reopened. What agents still
+	// write into the old one arrives all the same.
 	Detach bool
 	// State is the ticket's state as just learned; TicketNone leaves it.
 	State TicketState
