@@ -155,8 +155,9 @@ func (h *house) open(names ...string) {
 	h.front.lead(targets...)
 }
 
-// passLeases does what five minutes would do: nobody holds a lane any more. A
-// killed process cannot give its lanes back.
+// passLeases does what some seconds would do: nobody holds a lane any more. A
+// killed process cannot give its lanes back, and with many kills the next one
+// would find nobody at work.
 func (h *house) passLeases() {
 	h.t.Helper()
 	db := h.sql()

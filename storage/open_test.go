@@ -128,6 +128,7 @@ func TestDamagedFiles(t *testing.T) {
 		"another format": func([]byte) []byte { return []byte(strings.Repeat("this is a letter\n", 300)) },
 		"cut in half":    func(data []byte) []byte { return data[:len(data)/2/4096*4096] },
 		"cut anywhere":   func(data []byte) []byte { return data[:len(data)/3+17] },
+		"emptied":        func([]byte) []byte { return nil },
 		"first page":     func(data []byte) []byte { return append(bytes.Repeat([]byte{0xee}, 4096), data[4096:]...) },
 	} {
 		t.Run(name, func(t *testing.T) {

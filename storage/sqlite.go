@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 
@@ -43,19 +45,56 @@ func sqlitePath(rawURL string) (string, error) {
 // holds what people wrote. Each commit is on the disk when it returns; what is
 // deleted is overwritten, so that what was pruned is gone from the file too.
 func dialSQLite(path string, pragmas ...string) (*sql.DB, error) {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if err := makeSQLite(path); err != nil {
+			return nil, fmt.Errorf("make the database file: %w", err)
+		}
+	}
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
 	}
-	if err := file.Close(); err != nil {
+	info, err := file.Stat()
+	if err := errors.Join(err, file.Close()); err != nil {
 		return nil, err
+	}
+	if info.Size() == 0 {
+		return nil, fmt.Errorf("%w: it is empty, and a new one never is; remove it if nothing was ever in it", ErrNotADatabase)
 	}
 	query := url.Values{"_txlock": {"immediate"}, "_time_format": {"sqlite"}, "_timezone": {"UTC"}}
 	query.Add("_pragma", fmt.Sprintf("busy_timeout(%d)", sqliteBusy)) // first: the others may have to wait
 	for _, p := range append([]string{"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "secure_delete(1)"}, pragmas...) {
 		query.Add("_pragma", p)
 	}
-	return sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+query.Encode())
+	return sql.Open("sqlite", sqliteName(path, query))
+}
+
+func sqliteName(path string, query url.Values) string {
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + query.Encode()
+}
+
+// makeSQLite makes a database without tables, whole or not at all: so an empty
+// file is one whose content was lost. The first of several processes wins.
+func makeSQLite(path string) (err error) {
+	draft, err := os.CreateTemp(filepath.Dir(path), ".deskbridge-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.Remove(draft.Name())) }()
+	if err := draft.Close(); err != nil {
+		return err
+	}
+	db, err := sql.Open("sqlite", sqliteName(draft.Name(), url.Values{"_pragma": {"journal_mode(WAL)"}}))
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(db.Ping(), db.Close()); err != nil { // the mode is kept in the file's first page
+		return err
+	}
+	if err := os.Link(draft.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
 }
 
 // openSQLite opens one connection that writes and a few that read.
