@@ -135,6 +135,9 @@ func (s *Server) access(c *gin.Context, start time.Time) {
 	status := c.Writer.Status()
 	level := slog.LevelInfo
 	switch {
+	case status == http.StatusTooManyRequests:
+		s.noteRefused()
+		level = slog.LevelDebug
 	case status >= http.StatusInternalServerError && status != http.StatusServiceUnavailable:
 		level = slog.LevelError
 	case status < http.StatusBadRequest && (c.Request.Method == http.MethodGet || c.Request.Method == http.MethodHead || c.Request.Method == http.MethodOptions):
@@ -156,4 +159,15 @@ func (s *Server) access(c *gin.Context, start time.Time) {
 		attrs = append(attrs, slog.String("error", c.Errors.Last().Error()))
 	}
 	s.log.LogAttrs(ctx, level, "request", attrs...)
+}
+
+// noteRefused counts an answer 429. A flood must not fill the disk with lines,
+// so at most one a minute tells of all since the last.
+func (s *Server) noteRefused() {
+	s.refused.Add(1)
+	told, now := s.refusedTold.Load(), s.now().Unix()
+	if age := now - told; age >= 0 && age < 60 || !s.refusedTold.CompareAndSwap(told, now) {
+		return
+	}
+	s.log.Warn("requests were refused by limits", "since_last_line", s.refused.Swap(0))
 }

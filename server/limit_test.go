@@ -49,6 +49,21 @@ func TestLimitsPerAddress(t *testing.T) {
 	ask("POST", "/body", "192.0.2.1:1", 429)
 }
 
+func TestAFloodIsOneLineAMinute(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1e9, 0)
+	s, log := frame(t, server.Config{Now: func() time.Time { return now }, ReadsPerMinute: 1})
+	for range 100 {
+		do(s, "GET", "/poll", nil)
+	}
+	now = now.Add(61 * time.Second)
+	do(s, "GET", "/poll", nil)
+	do(s, "GET", "/poll", nil)
+	if n := strings.Count(log.String(), "\n"); n != 2 || !strings.Contains(log.String(), `"since_last_line":99`) {
+		t.Errorf("%d lines: %s", n, log)
+	}
+}
+
 // Whatever a client writes into X-Forwarded-For, it has one allowance.
 func TestForgedAddressesShareOneLimit(t *testing.T) {
 	t.Parallel()

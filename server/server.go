@@ -90,6 +90,9 @@ type Server struct {
 	crowd   *crowd // nil: no limit
 	health  *health
 
+	refused     atomic.Int64 // answers 429 since the last line about them
+	refusedTold atomic.Int64 // its time, Unix seconds
+
 	// Request ids are a random prefix of this process and a rising number.
 	idPrefix string
 	idCount  atomic.Uint64
