@@ -221,8 +221,14 @@ func (r *Receiver) record(ctx context.Context, region *Region, t Ticket, known K
 	merged := t.State == TicketMerged
 	if merged {
 		// The articles have moved to the successor, so this ticket's list says
-		// nothing about what was deleted.
+		// nothing about what was deleted. A message that is still in it met the
+		// merge on its way: nobody reads it there, so it has not arrived, and the
+		// pump sends it to the successor.
 		receipt.Complete = false
+		receipt.Articles = slices.DeleteFunc(receipt.Articles, func(a Article) bool {
+			_, own := ParseHeader(a.Header)
+			return own
+		})
 	}
 	if err := r.store(ctx, receipt); err != nil || !merged {
 		return err
@@ -258,7 +264,7 @@ func (r *Receiver) Follow(ctx context.Context, region *Region, chat Chat, merged
 		}
 	}
 	receipt := Receipt{
-		Chat: chat.ID, Follow: merged.Successor,
+		Chat: chat.ID, Follow: merged.Successor, Merged: merged.ID,
 		State: TicketOpen, // the desk's next answer tells if it is another
 	}
 	known, err := r.Tickets.KnownTickets(ctx, region.Desk, []TicketID{merged.ID, merged.Successor})

@@ -156,3 +156,29 @@ func TestAnAnswerRevivesAnExpiredChat(t *testing.T) {
 		t.Errorf("the device sees %q", got)
 	}
 }
+
+// An agent merges the ticket while a message is on its way into it. That it was
+// seen in the merged ticket does not mean that it has arrived.
+func TestAMessageInAMergedTicketHasNotArrived(t *testing.T) {
+	l, d, r := abandoned(t)
+	d.ticket = bridge.Ticket{}
+	l.send("again") // a new chat, in ticket 102
+	l.step(0)
+	accepted, err := l.chats.Send(t.Context(), l.region, bridge.Sending{Device: device, Language: "de", Text: "two"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := bridge.Article{ID: 60, Ticket: 102, Header: accepted.Message.UUID.Header(), Public: true, FromUser: true}
+	d.inside = nil
+	d.ticket = bridge.Ticket{ID: 102, State: bridge.TicketMerged, Successor: 103, Articles: []bridge.ArticleID{60}, Included: []bridge.Article{late}, ChangedAt: l.now}
+	if outcome, err := r.Deliver(t.Context(), bridge.Delivery{Region: l.region.ID}); err != nil || outcome != bridge.DeliveryRelayed {
+		t.Fatal(outcome, err)
+	}
+	l.wantStatus(bridge.StatusSent, bridge.StatusQueued)
+	if known, err := l.store.KnownTicket(t.Context(), l.region.Desk, 103); err != nil || known.Chat.ID == 0 {
+		t.Fatalf("the chat did not follow: %v", err)
+	}
+	l.step(time.Second)
+	l.wantStatus(bridge.StatusSent, bridge.StatusSent)
+	l.wantTexts("one", "again", "two")
+}

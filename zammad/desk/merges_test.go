@@ -42,3 +42,28 @@ func TestAbsorbedTellsWhenTheLastMergeWas(t *testing.T) {
 		t.Errorf("with a deleted child: %v, %v", late, err)
 	}
 }
+
+// A message that met a merge stands in the merged ticket and in the successor:
+// the latter counts, though it came later.
+func TestFindPrefersATicketThatIsNotMerged(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	first, second, uuid := w.open("one"), w.open("two"), newUUID()
+	w.must(w.agent.Tickets.Merge(w.ctx, zammad.TicketID(first.Ticket.ID), w.number(second.Ticket.ID)))
+	for _, id := range []bridge.TicketID{first.Ticket.ID, second.Ticket.ID} {
+		_, err := w.desk.Post(w.ctx, w.region, bridge.Post{UUID: uuid, Text: "late", Ticket: id, Customer: first.Customer})
+		w.must(err)
+	}
+	found, ok, err := w.desk.Find(w.ctx, w.region, uuid)
+	w.must(err)
+	if !ok || found.Ticket.ID != second.Ticket.ID || found.Ticket.State != bridge.TicketOpen {
+		t.Errorf("found %v %+v", ok, found)
+	}
+}
+
+func (w *world) number(id bridge.TicketID) string {
+	w.t.Helper()
+	ticket, err := w.agent.Tickets.Get(w.ctx, zammad.TicketID(id))
+	w.must(err)
+	return ticket.Number
+}

@@ -22,7 +22,8 @@ const (
 // Find looks for the article with this message id in every ticket that the
 // token sees, which for merged tickets is the one that has the article now: one
 // search, and if that ticket has several articles a second call to see which
-// one it is. If the message was stored more than once, the oldest counts.
+// one it is. If the message was stored more than once, the oldest counts that is
+// in no merged ticket: a message that met a merge is sent again to the successor.
 func (d *Desk) Find(ctx context.Context, r *bridge.Region, uuid bridge.MessageUUID) (bridge.Posted, bool, error) {
 	s, err := d.site(r)
 	if err != nil {
@@ -38,7 +39,16 @@ func (d *Desk) Find(ctx context.Context, r *bridge.Region, uuid bridge.MessageUU
 	if len(tickets) == 0 {
 		return bridge.Posted{}, false, nil
 	}
-	ticket := slices.MinFunc(tickets, func(a, b zammad.Ticket) int { return int(a.ID - b.ID) })
+	merged := func(t zammad.Ticket) bool { return s.states.of(ctx, t.StateID) == bridge.TicketMerged }
+	ticket := slices.MinFunc(tickets, func(a, b zammad.Ticket) int {
+		if x, y := merged(a), merged(b); x != y {
+			if x {
+				return 1
+			}
+			return -1
+		}
+		return int(a.ID - b.ID)
+	})
 	posted := bridge.Posted{Ticket: s.ticket(ctx, ticket), Customer: bridge.CustomerID(ticket.CustomerID)}
 	if len(ticket.ArticleIDs) == 1 {
 		posted.Article = bridge.ArticleID(ticket.ArticleIDs[0])
