@@ -276,6 +276,9 @@ func (db *database) removeChat(tx *gorm.DB, id bridge.ChatID, before time.Time, 
 		_, err := exec(tx, "DELETE FROM devices WHERE id = ?", h.d.id)
 		return err
 	}
+	if h.d.current != int64(id) {
+		newest = h.d.current
+	}
 	gone.Seq = bridge.Seq(h.d.seq + 1)
 	step.tell(gone)
 	_, err = exec(tx, "UPDATE devices SET seq = ?, changed_at = ?, current_chat_id = ? WHERE id = ?", h.d.seq+1, milli(h.now), newest, h.d.id)

@@ -274,3 +274,33 @@ func TestAcceptedIsDurable(t *testing.T) {
 		equal(t, "work after the crash", after.start(after.claim()).Text, "message0")
 	}
 }
+
+// A message of an older chat that needs a new ticket gets a chat that is newer
+// than the current one; when the oldest goes, the current one stays current.
+func TestPruneKeepsTheCurrentChat(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		w.send("a", "one")
+		c := w.claim()
+		w.finish(c, bridge.Outcome{Work: w.start(c).ID, Sent: &bridge.Sent{Ticket: 7, State: bridge.TicketClosed}})
+		w.send("a", "left behind")
+		work := w.start(c)
+		old := w.now
+		w.now = w.now.Add(30 * time.Second)
+		s := w.submission("a", "new")
+		s.ForceNew = true
+		current, err := w.Accept(w.ctx, s)
+		w.ok(err)
+		w.finish(c, bridge.Outcome{Work: work.ID, Retry: &bridge.Retry{Due: w.now, Detach: true}})
+		for i, c := range w.claims() {
+			ticket := bridge.TicketID(8 + i)
+			w.finish(c, bridge.Outcome{Work: w.start(c).ID, Sent: &bridge.Sent{Ticket: ticket, State: bridge.TicketOpen}})
+			_, err := w.Record(w.ctx, bridge.Receipt{Chat: c.Chat, Now: w.now, Articles: []bridge.Article{{ID: bridge.ArticleID(80 + i), Ticket: ticket, Public: true, Text: "answer", CreatedAt: w.now}}})
+			w.ok(err)
+		}
+		equal(w, "current", w.history("a", 0).Chat.ID, current.Message.Chat)
+		counts, _, err := w.Prune(w.ctx, bridge.PruneCutoffs{Regions: map[bridge.RegionID]time.Time{w.region.ID: old.Add(time.Second)}}, false)
+		w.ok(err)
+		equal(w, "pruned", counts["chats"], 1)
+		equal(w, "current", w.history("a", 0).Chat.ID, current.Message.Chat)
+	})
+}
