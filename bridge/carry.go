@@ -125,9 +125,13 @@ func (p *Pump) settle(ctx context.Context, r *Region, w *Work) Outcome {
 		return p.posted(ctx, r, w, posted, nil)
 	case now.Before(w.StartedAt.Add(p.Horizon)):
 		return p.rest(w, Retry{Due: now.Add(backoff(w.Attempts, restDoubt)), Doubt: true, Attempt: true, Reason: "the write may still be running"})
-	default:
-		return p.rest(w, Retry{Due: now, Reason: "the write did not arrive"})
+	case w.Chat.Ticket != 0:
+		// What is out of sight is not found although it may be there.
+		if _, err := p.Desk.Ticket(ctx, r, w.Chat.Ticket); err != nil && KindOf(err) != DeskGone {
+			return p.rest(w, Retry{Due: now.Add(backoff(w.Attempts, restLongest)), Doubt: true, Attempt: true, Reason: err.Error()})
+		}
 	}
+	return p.rest(w, Retry{Due: now, Reason: "the write did not arrive"})
 }
 
 // follow moves the chat to the ticket that took its ticket in.

@@ -15,8 +15,9 @@ const (
 	// change that was read: a transaction of the desk may commit a little after
 	// the time that it wrote.
 	reconcileOverlap = 2 * time.Minute
-	// reconcileFirst is how far the very first search of a desk reaches back.
-	reconcileFirst = time.Hour
+	// reconcileFirst is how far the very first search of a desk reaches back by
+	// our clock, which may be ahead of the desk's; all others go by the desk's.
+	reconcileFirst = 24 * time.Hour
 	// reconcilePatience bounds one desk's round, so that a dead desk does not
 	// keep the others waiting for the next one.
 	//

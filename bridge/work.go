@@ -131,8 +131,10 @@ type Receipt struct {
 	Complete bool
 	// CheckedAt is the ticket's ChangedAt for which Articles is complete; zero leaves it.
 	CheckedAt time.Time
-	Follow    TicketID // the chat's ticket was merged into this one; 0: no
-	Now       time.Time
+	// Follow is the ticket into which Merged was merged; 0: no merge. A chat that
+	// has left Merged meanwhile does not follow.
+	Follow, Merged TicketID
+	Now            time.Time
 }
 
 // KnownTicket is what is stored about a ticket of a chat.

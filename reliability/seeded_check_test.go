@@ -64,7 +64,7 @@ func (w *world) checkOwn(p *phone, messages []bridge.Message) {
 		if w.sent[m.Text].acked {
 			acked = append(acked, m.Text)
 		}
-		if m.Status == bridge.StatusQueued {
+		if m.Status == bridge.StatusQueued && !w.hidden(p) {
 			w.broke("%s: %q still waits", p.name, m.Text)
 		}
 	}
@@ -124,6 +124,7 @@ func (w *world) checkZammad(state simulator.State, shown map[*phone][]bridge.Mes
 	}
 	alive, dead, shell := make(map[string]int), make(map[string]int), make(map[string]int)
 	first := make(map[string]int)
+	blind := make(map[string]bool) // opened a ticket that went out of sight, or is there still: whether it had arrived could not be seen
 	for _, a := range state.Articles {
 		s := w.sent[a.Body]
 		switch {
@@ -150,6 +151,10 @@ func (w *world) checkZammad(state simulator.State, shown map[*phone][]bridge.Mes
 		if _, ok := first[a.Body]; !ok {
 			first[a.Body] = a.ID
 		}
+		was, is := w.opened[a.ID], w.tickets[a.Ticket]
+		if was != nil && was.away || is != nil && is.group != s.phone.place.group {
+			blind[a.Body] = true
+		}
 	}
 	for _, p := range w.phones {
 		p.sort()
@@ -161,10 +166,11 @@ func (w *world) checkZammad(state simulator.State, shown map[*phone][]bridge.Mes
 		for _, s := range p.sendings {
 			m := status[s.text]
 			switch {
-			case alive[s.text] > 1:
+			case alive[s.text] > 1 && !blind[s.text]:
 				w.broke("%q is %d times in Zammad", s.text, alive[s.text])
 			case m.Status == bridge.StatusFailed && alive[s.text] > 0:
 				w.broke("%q is said to have failed (%s), and is in Zammad", s.text, m.FailCode)
+			case w.hidden(p):
 			case shell[s.text] > 0 && alive[s.text]+dead[s.text] == 0:
 				w.broke("%q rests in the shell of a merged ticket", s.text)
 			case s.acked && m.Status != bridge.StatusFailed && alive[s.text]+dead[s.text] == 0:

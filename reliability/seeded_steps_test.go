@@ -388,6 +388,7 @@ func (w *world) move(t *ticket, group string) {
 		return
 	}
 	t.group = group
+	t.away = t.away || group != t.home
 }
 
 func (w *world) stepMove(s step) {

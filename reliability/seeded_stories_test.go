@@ -22,6 +22,35 @@ func TestStories(t *testing.T) {
 			w.merge(one, other)
 			w.erase(other)
 		},
+		"a write is in doubt while its ticket is out of sight": func(w *world) {
+			one := w.says("north-0")
+			w.net.set(&fault{kind: cutAfter, only: "write", times: 1})
+			w.sends("north-0")
+			w.wait(time.Second / 2) // before the first look
+			w.move(one, backoffice)
+			w.wait(2 * horizon)
+			w.net.set(&fault{kind: busy, only: "search", times: 60}) // reconciliation does not notice first
+			w.move(one, one.home)
+			w.wait(2 * horizon)
+		},
+		"news of a merge come when the chat has another ticket": func(w *world) {
+			one, other := w.says("south-0"), w.says("south-1")
+			w.net.set(&fault{kind: slow, only: "read", times: 1, delay: 10 * time.Second})
+			w.merge(one, other)
+			w.wait(time.Second) // the webhook is being read
+			w.says("south-0")
+			w.wait(15 * time.Second)
+			w.says("south-0")
+		},
+		"a stranger's ticket is merged in unseen while Zammad's clock is ahead": func(w *world) {
+			one := w.says("north-0")
+			other := w.says("south-1")
+			w.clock.jump(-time.Minute)
+			w.net.set(&fault{kind: dropped, times: 9})
+			w.write(other, false, "")
+			w.merge(other, one)
+			w.wait(time.Minute)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -32,20 +61,21 @@ func TestStories(t *testing.T) {
 	}
 }
 
-// says lets a phone send a message and gives the ticket in which it arrives, or
+// sends lets a phone send a message.
+func (w *world) sends(name string) *phone {
+	for i, p := range w.phones {
+		if p.name == name {
+			w.stepSend(step{a: i, b: 1})
+			return p
+		}
+	}
+	return nil
+}
+
+// says lets a phone send a message, and gives the ticket in which it arrives, or
 // the phone's last one if it does not arrive within seconds.
 func (w *world) says(name string) *ticket {
-	var p *phone
-	for _, one := range w.phones {
-		if one.name == name {
-			p = one
-		}
-	}
-	for i, one := range w.phones {
-		if one == p {
-			w.stepSend(step{a: i, b: 1})
-		}
-	}
+	p := w.sends(name)
 	w.wait(3 * time.Second)
 	w.discover()
 	list := w.here(func(t *ticket) bool { return t.owner == p })

@@ -15,6 +15,7 @@ var (
 	seeds   = flag.Int("seeds", 40, "number of seeded runs")
 	first   = flag.Int64("first", 1, "seed of the first one")
 	shrink  = flag.String("shrink", "", "of a seed that breaks a promise with these words, leave out all steps without which it still does")
+	again   = flag.Int("again", 1, "runs of each seed, until one breaks a promise: goroutines are nobody's to command")
 	telling = flag.Bool("telling", false, "show what the instances log")
 )
 
@@ -31,7 +32,10 @@ func TestSeeds(t *testing.T) {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
 			t.Parallel()
 			plan := draw(seed)
-			bad, diary := run(t, func(w *world) { w.play(plan) })
+			var bad, diary []string
+			for n := 0; n < *again && len(bad) == 0; n++ {
+				bad, diary = run(t, func(w *world) { w.play(plan) })
+			}
 			if len(bad) == 0 {
 				return
 			}
@@ -82,7 +86,7 @@ func run(t *testing.T, story func(w *world)) (bad, diary []string) {
 // plan gets a few tries, since goroutines are nobody's to command.
 func smaller(t *testing.T, plan []step, bad, diary []string) ([]step, []string, []string) {
 	t.Helper()
-	const tries = 3
+	tries := max(3, *again)
 	until := time.Now().Add(2 * time.Minute)
 	for size := len(plan) / 2; size > 0 && time.Now().Before(until); {
 		left := false

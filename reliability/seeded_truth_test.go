@@ -18,11 +18,12 @@ type truth struct {
 	sent    map[string]*sending // by text
 	answers map[string]*answer  // by text
 	tickets map[int]*ticket
-	order   []int // ids of tickets, as they became known
+	order   []int           // ids of tickets, as they became known
+	opened  map[int]*ticket // by the article with which the bridge opened them
 }
 
 func newTruth() truth {
-	return truth{sent: make(map[string]*sending), answers: make(map[string]*answer), tickets: make(map[int]*ticket)}
+	return truth{sent: make(map[string]*sending), answers: make(map[string]*answer), tickets: make(map[int]*ticket), opened: make(map[int]*ticket)}
 }
 
 // phone is a device in one region.
@@ -59,6 +60,7 @@ type ticket struct {
 	gone    bool
 	moved   bool // a merge, a deletion or a rule may have given its chat another ticket
 	into    *ticket
+	away    bool // it was out of its region's sight once
 	blurred bool // it took in a ticket that its region does not see, so nobody can tell when: answers that no webhook brings are withheld
 }
 
@@ -68,6 +70,17 @@ func (t *ticket) last() *ticket {
 		t = t.into
 	}
 	return t
+}
+
+// hidden says whether a chat of the phone went on where its region's token sees
+// nothing: then its messages wait.
+func (w *world) hidden(p *phone) bool {
+	for _, t := range w.tickets {
+		if t.owner == p && !t.last().gone && t.last().group != p.place.group {
+			return true
+		}
+	}
+	return false
 }
 
 // answer is an article by an agent.
@@ -99,6 +112,7 @@ func (w *world) discover() simulator.State {
 		t := tickets[a.Ticket]
 		w.tickets[a.Ticket] = &ticket{id: a.Ticket, number: t.Number, owner: s.phone, group: t.Group, home: s.phone.place.group}
 		w.order = append(w.order, a.Ticket)
+		w.opened[a.ID] = w.tickets[a.Ticket]
 		w.note("ticket %d is %s's, with %q", a.Ticket, s.phone.name, s.text)
 	}
 	return state
@@ -223,7 +237,6 @@ func (w *world) write(t *ticket, internal bool, close string) {
 
 // merge lets an agent merge one ticket into another.
 func (w *world) merge(from, to *ticket) {
-	w.discover()
 	for _, a := range w.answers {
 		if a.at != from && a.at != to {
 			continue
@@ -236,6 +249,8 @@ func (w *world) merge(from, to *ticket) {
 		w.note("  refused: %v", err)
 		return
 	}
+	to.closed = w.sim.State().Now // what comes with a merge was not left there by us
+	from.away = from.away || to.away || to.group != from.home
 	from.merged, from.moved, to.moved, from.into = true, true, true, to
 	for _, a := range w.answers {
 		if a.at == from {

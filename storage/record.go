@@ -50,6 +50,9 @@ func (s tickets) Record(ctx context.Context, r bridge.Receipt) ([]bridge.Change,
 }
 
 func record(h *held, r *bridge.Receipt) error {
+	if r.Follow != 0 && h.c.Ticket != r.Merged {
+		return nil // the chat has another ticket since
+	}
 	ticket := h.c.Ticket
 	if len(r.Articles) > 0 && r.Articles[0].Ticket != 0 {
 		ticket = r.Articles[0].Ticket

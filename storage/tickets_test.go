@@ -162,7 +162,7 @@ func TestMergeOfTwoDevices(t *testing.T) {
 		equal(w, "b", show(w.history("b", 0)), want)
 		equal(w, "articles of 8", len(w.known(8).Articles), 6)
 		r := w.receipt()
-		r.Follow = 8
+		r.Follow, r.Merged = 8, 7
 		w.record(r)
 		equal(w, "a's ticket", w.history("a", 0).Chat.Ticket, 0)
 		equal(w, "a", show(w.history("a", 0)), "user:question:seen agent:answer to a:sent user:x:queued")
@@ -188,7 +188,7 @@ func TestMergeOfTwoTicketsOfADevice(t *testing.T) {
 		w.ok(err)
 		article := bridge.ArticleID(10)
 		w.deliver(8, &article)
-		w.record(bridge.Receipt{Chat: older, Follow: 8, State: bridge.TicketOpen})
+		w.record(bridge.Receipt{Chat: older, Follow: 8, Merged: 7, State: bridge.TicketOpen})
 		newer := w.history("a", 0).Chat.ID
 		equal(w, "chat of 8", w.known(8).Chat.ID, newer)
 		r := w.receipt(w.agent(2, 8, "answer"))
@@ -214,7 +214,7 @@ func TestMergeOfTwoTicketsOfADevice(t *testing.T) {
 func TestFollow(t *testing.T) {
 	conversation(t, func(w *world) {
 		r := w.receipt(w.agent(2, 7, "answer"))
-		r.Follow, r.State, r.CheckedAt = 9, bridge.TicketOpen, w.now
+		r.Follow, r.Merged, r.State, r.CheckedAt = 9, 7, bridge.TicketOpen, w.now
 		w.record(r)
 		_, err := w.KnownTicket(w.ctx, w.region.Desk, 7)
 		w.wants(err, bridge.ErrTicketUnknown)

@@ -77,7 +77,8 @@ func (s *site) linked(ctx context.Context, id zammad.TicketID) (bool, error) {
 // Absorbed gives the time of the last merge into a ticket: a merged ticket is
 // linked as its child, and rests since the merge (contract 3.6). One call, and
 // one more for each child. A child that is gone or out of sight may have been
-// merged at any time, so the answer is now.
+// merged at any time, so the answer is in the future: tomorrow, since Zammad's
+// clock may be ahead of ours.
 func (d *Desk) Absorbed(ctx context.Context, r *bridge.Region, id bridge.TicketID) (time.Time, error) {
 	s, err := d.site(r)
 	if err != nil {
@@ -100,7 +101,7 @@ func (d *Desk) Absorbed(ctx context.Context, r *bridge.Region, id bridge.TicketI
 			if kind := bridge.KindOf(failure); kind != bridge.DeskGone && kind != bridge.DeskHidden {
 				return time.Time{}, failure
 			}
-			at = d.cfg.Now()
+			at = d.cfg.Now().AddDate(0, 0, 1)
 		} else if s.states.of(ctx, child.StateID) != bridge.TicketMerged {
 			continue // linked by hand
 		}
