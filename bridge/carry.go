@@ -15,6 +15,7 @@ const (
 	restLongest  = 5 * time.Minute  // desk unavailable or ticket out of sight
 	restDoubt    = 15 * time.Second // longest pause between two looks while in doubt
 	restRegion   = 30 * time.Second // region without a usable desk
+	warnEvery    = 12               // tries without access: about an hour between two warnings
 	triesRefused = 6                // with a reason: about a minute, for an administrator's quick mend
 	triesMasked  = 10               // without one: about a quarter of an hour, since it may be a deadlock or load
 )
@@ -237,6 +238,10 @@ func (p *Pump) failed(w *Work, err error) Outcome {
 	case DeskGone:
 		retry.Due = p.Now()
 		retry.Detach = true
+	case DeskDenied, DeskHidden:
+		if w.Attempts%warnEvery == 0 {
+			p.Log.Warn("messages wait until somebody gives Deskbridge access again", "chat", w.Chat.ID, "region", w.Chat.Region, "reason", err)
+		}
 	case DeskRefused, DeskMasked:
 		if lastRefusal(w, err) {
 			return setAside(w, err)

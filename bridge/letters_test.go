@@ -1,6 +1,8 @@
 package bridge_test
 
 import (
+	"bytes"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -200,6 +202,30 @@ func TestAMessageIsSentThoughItsTicketStaysClosed(t *testing.T) {
 			l.pass(45 * time.Minute)
 			l.wantStatus(bridge.StatusSent, bridge.StatusSent)
 			l.wantTexts("one", "two")
+		})
+	}
+}
+
+// Somebody has to mend it, so somebody is told: at once, and then about once an hour.
+func TestTheOperatorIsToldThatMessagesWaitForAccess(t *testing.T) {
+	for _, kind := range []bridge.DeskErrorKind{bridge.DeskDenied, bridge.DeskHidden} {
+		t.Run(string(kind), func(t *testing.T) {
+			l := newLanes(t)
+			var out bytes.Buffer
+			l.pump.Log = slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelWarn}))
+			l.desk.open = func(bridge.Opening) error { return failing(kind) }
+			l.send("one")
+			l.step(0)
+			if n := strings.Count(out.String(), "gives Deskbridge access again"); n != 1 {
+				t.Fatalf("%d warnings at once:\n%s", n, out.String())
+			}
+			l.pass(6 * time.Hour)
+			if n := strings.Count(out.String(), "gives Deskbridge access again"); n < 4 || n > 9 {
+				t.Errorf("%d warnings in six hours", n)
+			}
+			if strings.Contains(out.String(), "text=one") || l.desk.opened != 0 {
+				t.Errorf("%s", out.String())
+			}
 		})
 	}
 }
