@@ -50,20 +50,24 @@ type letter struct {
 	acked bool
 }
 
-// pace is the pause of a device between two messages or tries.
-const pace = 15 * time.Millisecond
+// How long a device rests between two messages or tries.
+const (
+	hasty = 15 * time.Millisecond
+	calm  = 150 * time.Millisecond
+)
 
 // begin lets devices and an agent work until finish.
-func (h *house) begin(rng *rand.Rand, devices int) *load {
+func (h *house) begin(rng *rand.Rand, devices int, pace time.Duration) *load {
 	h.t.Helper()
 	ctx, stop := context.WithCancel(h.t.Context())
 	l := &load{h: h, stop: stop, wrong: make(chan error, 100), agent: &counselor{said: make(map[int][]string)}}
 	for n := range devices {
 		d := &device{l: l, id: fmt.Sprintf("device-%d", n), rng: rand.New(rand.NewPCG(rng.Uint64(), 2))}
 		l.devices = append(l.devices, d)
-		l.working.Go(func() { d.work(ctx) })
+		l.working.Go(func() { d.work(ctx, pace) })
 	}
-	l.working.Go(func() { l.agent.work(ctx, h, rand.New(rand.NewPCG(rng.Uint64(), 3)), l.report) })
+	turns := rand.New(rand.NewPCG(rng.Uint64(), 3))
+	l.working.Go(func() { l.agent.work(ctx, h, turns, l.report) })
 	h.t.Cleanup(func() { stop(); l.working.Wait() })
 	return l
 }
@@ -98,7 +102,7 @@ func (l *load) fault() error {
 	}
 }
 
-func (d *device) work(ctx context.Context) {
+func (d *device) work(ctx context.Context, pace time.Duration) {
 	tick := time.NewTicker(pace)
 	defer tick.Stop()
 	for n := 0; ctx.Err() == nil; n++ {
@@ -191,7 +195,7 @@ type counselor struct {
 }
 
 func (c *counselor) work(ctx context.Context, h *house, rng *rand.Rand, report func(error)) {
-	tick := time.NewTicker(8 * pace)
+	tick := time.NewTicker(8 * hasty)
 	defer tick.Stop()
 	for ; ; <-tick.C {
 		if ctx.Err() != nil {
@@ -352,11 +356,13 @@ func (d *device) judge(sum *tally, where string, texts []string) error {
 		count[text]++
 	}
 	var all []error
-	var order []string // of what must or may be there
+	promised := make(map[string]bool)
+	var order []string // of what was acknowledged; a sender who did not wait for the answer chose no order
 	for _, m := range d.sent {
 		n := count[m.text]
 		delete(count, m.text)
-		if n > 0 {
+		if m.acked {
+			promised[m.text] = true
 			order = append(order, m.text)
 		}
 		switch {
@@ -377,6 +383,7 @@ func (d *device) judge(sum *tally, where string, texts []string) error {
 	for text := range count {
 		all = append(all, &hopeless{fmt.Errorf("%q is %s, and nobody sent it", text, where)})
 	}
+	texts = slices.DeleteFunc(slices.Clone(texts), func(text string) bool { return !promised[text] })
 	if len(all) == 0 && !slices.Equal(order, texts) {
 		sum.disorder++
 		all = append(all, fmt.Errorf("%s: %q %s should be %q", d.id, difference(texts, order), where, difference(order, texts)))

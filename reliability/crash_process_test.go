@@ -85,6 +85,17 @@ func (p *process) signal(s syscall.Signal) {
 	<-p.ended
 }
 
+// freeze stops the process where it is; thaw lets it go on.
+func (p *process) freeze() { p.tell(syscall.SIGSTOP) }
+func (p *process) thaw()   { p.tell(syscall.SIGCONT) }
+
+func (p *process) tell(s syscall.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		p.t.Fatalf("%s: %v", p.name, err)
+	}
+}
+
 func (p *process) running() bool {
 	select {
 	case <-p.ended:

@@ -170,7 +170,7 @@ func TestGarbageInsteadOfRedis(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, storagetest.SQLite(t), "DESKBRIDGE_REDIS_URL=redis://"+babbler(t))
 	h.open("one")
-	l := h.begin(chance(t), 3)
+	l := h.begin(chance(t), 3, hasty)
 	l.progress(30)
 	p := h.instances[0]
 	p.says(&p.stderr, "level=WARN", "bus interrupted")

@@ -12,12 +12,13 @@ import (
 // The program dies at any moment, also while it starts, and nothing is lost,
 // doubled or out of order.
 func TestKilledAgainAndAgain(t *testing.T) {
+	t.Parallel()
 	storagetest.EachURL(t, func(t *testing.T, url string) {
 		rng, n := chance(t), rounds(t, 4)
 		h := newHouse(t, url)
 		h.open("one")
-		l := h.begin(rng, 5)
-		for round := range n {
+		l := h.begin(rng, 5, hasty)
+		for range n {
 			l.progress(1 + rng.Int64N(40))
 			moment(rng)
 			h.instances[0].kill()
@@ -26,9 +27,7 @@ func TestKilledAgainAndAgain(t *testing.T) {
 				<-time.After(time.Duration(rng.IntN(200)) * time.Millisecond)
 				p.kill()
 			}
-			if round < n-1 { // the last time, the leases end by themselves
-				h.passLeases()
-			}
+			h.passLeases()
 			h.open("one")
 		}
 		l.progress(20)
@@ -50,7 +49,7 @@ func TestOneOfTwoIsKilled(t *testing.T) {
 	h := newHouse(t, storagetest.MySQL(t), "DESKBRIDGE_REDIS_URL="+redisURL(t))
 	names := []string{"one", "two"}
 	h.open(names...)
-	l := h.begin(rng, 5)
+	l := h.begin(rng, 5, hasty)
 	for round := range n {
 		l.progress(1 + rng.Int64N(40))
 		moment(rng)

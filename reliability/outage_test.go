@@ -17,15 +17,15 @@ import (
 	"time"
 )
 
-// While devices write and an agent answers, MariaDB, Redis and the network to
-// Zammad go away, one after the other, for a while. Two instances.
+// While devices write and an agent answers, MariaDB dies and later stands still,
+// Redis dies, and the network to Zammad is cut, each for a while. Two instances.
 func TestOutages(t *testing.T) {
 	t.Parallel()
 	rng, length := chance(t), outageLength(t)
 	db, redis := newMariaDB(t), newRedis(t)
 	h := newHouse(t, db.url(), "DESKBRIDGE_REDIS_URL=redis://"+redis.address)
 	h.open("one", "two")
-	l := h.begin(rng, 5)
+	l := h.begin(rng, 5, hasty)
 	l.progress(20)
 
 	db.kill()
@@ -36,6 +36,12 @@ func TestOutages(t *testing.T) {
 	if l.refused.Load() == 0 {
 		t.Error("nobody was told that nothing could be stored")
 	}
+
+	db.process.freeze()
+	l.without(length, func() error { return h.unready() })
+	db.process.thaw()
+	await(t, "the instances come back after a frozen MariaDB", func() error { return h.allReady(true) })
+	l.progress(20)
 
 	refused := l.refused.Load()
 	redis.kill()

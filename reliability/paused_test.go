@@ -18,6 +18,7 @@ import (
 // A process that is paused for longer than its leases, and then goes on, does no
 // harm: not after its call to Zammad, and not before it.
 func TestPausedProcess(t *testing.T) {
+	t.Parallel()
 	for name, where := range map[string]pausePoint{"after the first write": afterOpen, "after a write": afterPost, "before a write": beforePost} {
 		t.Run(name, func(t *testing.T) {
 			storagetest.EachURL(t, func(t *testing.T, url string) { pausedProcess(t, url, where) })
@@ -100,6 +101,38 @@ func pausedProcess(t *testing.T, url string, where pausePoint) {
 		t.Error(err)
 	}
 }
+
+// One of two instances stands still for longer than its leases and than the
+// horizon, under load, and goes on.
+func TestOneOfTwoIsPaused(t *testing.T) {
+	t.Parallel()
+	rng, n := chance(t), min(rounds(t, 1), 10)
+	h := newHouse(t, storagetest.MySQL(t), "DESKBRIDGE_REDIS_URL="+redisURL(t))
+	h.open("one", "two")
+	both := h.addresses()
+	l := h.begin(rng, 8, calm)
+	for range n {
+		l.progress(1 + rng.Int64N(40))
+		moment(rng)
+		victim := rng.IntN(2)
+		h.instances[victim].freeze()
+		h.front.lead(both[1-victim])
+		over := time.After(leases)
+		l.progress(20)
+		<-over
+		h.instances[victim].thaw()
+		h.front.lead(both...)
+	}
+	l.progress(40)
+	sum := l.finish()
+	for _, p := range h.instances {
+		p.stop()
+	}
+	accounts(t, fmt.Sprintf("%d pauses of %s of one of two instances", n, leases), sum)
+}
+
+// leases is longer than a lane is held without a sign of life.
+const leases = 17 * time.Second
 
 // clock is what the pumps take for the time.
 type clock struct {
