@@ -140,7 +140,11 @@ func (r *Receiver) receive(ctx context.Context, region *Region, t Ticket, known 
 	var fresh []Article
 	included := make(map[ArticleID]Article, len(t.Included))
 	for _, a := range t.Included {
-		included[a.ID] = a
+		// What the ticket was read whole after the delivery has not shown is gone,
+		// or somewhere else: it is asked for.
+		if !t.ChangedAt.Before(known.CheckedAt) {
+			included[a.ID] = a
+		}
 	}
 	var missing []ArticleID
 	for _, id := range t.Articles {

@@ -1,9 +1,12 @@
 package reliability_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
+
+	"deskbridge/zammad"
 )
 
 // TestStories are what seeds have found, each reduced to what it takes.
@@ -50,6 +53,23 @@ func TestStories(t *testing.T) {
 			w.write(other, false, "")
 			w.merge(other, one)
 			w.wait(time.Minute)
+		},
+		"a message meets a merge while Zammad does not list its states": func(w *world) {
+			one, other := w.says("north-0"), w.says("north-1")
+			w.net.set(&fault{kind: masked, only: "read", times: 1})
+			w.net.set(&fault{kind: dropped, times: 9})
+			w.merge(one, other)
+			w.sends("north-0")
+			w.wait(time.Second)
+		},
+		"an answer is deleted before its webhook is worked on": func(w *world) {
+			one := w.says("north-0")
+			w.net.set(&fault{kind: deferred, times: 9, delay: 2 * time.Minute})
+			w.write(one, false, "")
+			w.wait(10 * time.Second)
+			a := w.answers["agent-1"]
+			a.gone = w.agent.Articles.Delete(context.Background(), zammad.ArticleID(a.id)) == nil
+			w.wait(3 * time.Minute)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -76,8 +76,10 @@ func (t *ticket) last() *ticket {
 // nothing: then its messages wait.
 func (w *world) hidden(p *phone) bool {
 	for _, t := range w.tickets {
-		if t.owner == p && !t.last().gone && t.last().group != p.place.group {
-			return true
+		for last := t; t.owner == p && last != nil; last = last.into {
+			if !last.gone && last.group != p.place.group {
+				return true
+			}
 		}
 	}
 	return false
@@ -258,7 +260,7 @@ func (w *world) merge(from, to *ticket) {
 			a.stranded = a.stranded || from.owner != to.owner && to.owner != nil
 		}
 	}
-	to.blurred = to.blurred || from.blurred || from.group != to.home
+	to.blurred = to.blurred || from.blurred || from.group != to.home || from.home != to.home
 	if to.owner == nil {
 		to.owner = from.owner
 	}

@@ -159,8 +159,9 @@ func (d *Desk) Reopens(ctx context.Context, r *bridge.Region, id bridge.TicketID
 }
 
 // ticket translates a ticket whose state has to be looked up.
-func (s *site) ticket(ctx context.Context, t zammad.Ticket) bridge.Ticket {
-	return ticket(t, s.states.of(ctx, t.StateID))
+func (s *site) ticket(ctx context.Context, t zammad.Ticket) (bridge.Ticket, error) {
+	state, err := s.states.of(ctx, t.StateID)
+	return ticket(t, state), err
 }
 
 // ticket translates a ticket. Included and Successor are left to the caller.

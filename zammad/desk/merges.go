@@ -43,7 +43,11 @@ func (s *site) successor(ctx context.Context, id zammad.TicketID) (bridge.Ticket
 				}
 				continue
 			}
-			if s.states.of(ctx, ticket.StateID) != bridge.TicketMerged {
+			state, err := s.states.of(ctx, ticket.StateID)
+			switch {
+			case err != nil:
+				return 0, err
+			case state != bridge.TicketMerged:
 				return bridge.TicketID(parent), nil
 			}
 			queue = append(queue, parent)
@@ -71,7 +75,8 @@ func (s *site) linked(ctx context.Context, id zammad.TicketID) (bool, error) {
 	if err != nil {
 		return false, s.failed(ctx, err, ofRecord)
 	}
-	return s.states.of(ctx, ticket.StateID) == bridge.TicketMerged, nil
+	state, err := s.states.of(ctx, ticket.StateID)
+	return state == bridge.TicketMerged, err
 }
 
 // Absorbed gives the time of the last merge into a ticket: a merged ticket is
@@ -102,7 +107,9 @@ func (d *Desk) Absorbed(ctx context.Context, r *bridge.Region, id bridge.TicketI
 				return time.Time{}, failure
 			}
 			at = d.cfg.Now().AddDate(0, 0, 1)
-		} else if s.states.of(ctx, child.StateID) != bridge.TicketMerged {
+		} else if state, err := s.states.of(ctx, child.StateID); err != nil {
+			return time.Time{}, err
+		} else if state != bridge.TicketMerged {
 			continue // linked by hand
 		}
 		if at.After(last) {

@@ -39,17 +39,21 @@ func (d *Desk) Find(ctx context.Context, r *bridge.Region, uuid bridge.MessageUU
 	if len(tickets) == 0 {
 		return bridge.Posted{}, false, nil
 	}
-	merged := func(t zammad.Ticket) bool { return s.states.of(ctx, t.StateID) == bridge.TicketMerged }
-	ticket := slices.MinFunc(tickets, func(a, b zammad.Ticket) int {
-		if x, y := merged(a), merged(b); x != y {
-			if x {
-				return 1
-			}
-			return -1
+	slices.SortFunc(tickets, func(a, b zammad.Ticket) int { return int(a.ID - b.ID) })
+	ticket := tickets[0]
+	posted := bridge.Posted{}
+	for i, t := range tickets {
+		found, err := s.ticket(ctx, t)
+		if err != nil {
+			return bridge.Posted{}, false, err
 		}
-		return int(a.ID - b.ID)
-	})
-	posted := bridge.Posted{Ticket: s.ticket(ctx, ticket), Customer: bridge.CustomerID(ticket.CustomerID)}
+		if i == 0 || found.State != bridge.TicketMerged {
+			ticket, posted.Ticket, posted.Customer = t, found, bridge.CustomerID(t.CustomerID)
+		}
+		if found.State != bridge.TicketMerged {
+			break
+		}
+	}
 	if len(ticket.ArticleIDs) == 1 {
 		posted.Article = bridge.ArticleID(ticket.ArticleIDs[0])
 		return posted, true, nil
@@ -85,8 +89,8 @@ func (d *Desk) Ticket(ctx context.Context, r *bridge.Region, id bridge.TicketID)
 	if err != nil {
 		return bridge.Ticket{}, s.failed(ctx, err, ofRecord)
 	}
-	ticket := s.ticket(ctx, found)
-	if ticket.State == bridge.TicketMerged {
+	ticket, err := s.ticket(ctx, found)
+	if err == nil && ticket.State == bridge.TicketMerged {
 		ticket.Successor, err = s.successor(ctx, found.ID)
 	}
 	return ticket, err
@@ -175,8 +179,12 @@ func (d *Desk) Changed(ctx context.Context, r *bridge.Region, since time.Time) (
 			if last, known := seen[t.ID]; known && !t.UpdatedAt.After(last) || t.UpdatedAt.Before(since) {
 				continue
 			}
+			ticket, err := s.ticket(ctx, t)
+			if err != nil {
+				return nil, err
+			}
 			seen[t.ID] = t.UpdatedAt
-			out = append(out, s.ticket(ctx, t))
+			out = append(out, ticket)
 		}
 		if len(found) < pageSize {
 			break

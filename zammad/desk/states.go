@@ -50,17 +50,22 @@ func (s *states) warm(ctx context.Context) error {
 	return err
 }
 
-// of translates a state. One that cannot be learned counts as open, which
-// loses nothing: the next reading of the ticket tells.
-func (s *states) of(ctx context.Context, id zammad.StateID) bridge.TicketState {
+// of translates a state. One that Zammad does not list counts as open. The
+// error is that of the list, where it has to be read: then nothing can be said
+// of the ticket yet, since a message may rest in a merged or closed one.
+func (s *states) of(ctx context.Context, id zammad.StateID) (bridge.TicketState, error) {
 	if state := s.learned(id); state != bridge.TicketNone {
-		return state
+		return state, nil
 	}
 	has := func(known stateList) bool { _, ok := known[id]; return ok }
-	if known, _ := s.list(ctx, has); known[id] != bridge.TicketNone {
-		return known[id]
+	known, err := s.list(ctx, has)
+	switch {
+	case known[id] != bridge.TicketNone:
+		return known[id], nil
+	case err != nil:
+		return bridge.TicketNone, err
 	}
-	return bridge.TicketOpen
+	return bridge.TicketOpen, nil
 }
 
 // learned translates a state without any call; TicketNone if it is not known.

@@ -82,7 +82,11 @@ func (d *Desk) Post(ctx context.Context, r *bridge.Region, p bridge.Post) (bridg
 	if err != nil {
 		return bridge.Posted{}, withoutText(s.failed(ctx, err, ofRecord), p.Text)
 	}
-	posted := bridge.Posted{Ticket: s.ticket(ctx, answer), Customer: p.Customer}
+	posted := bridge.Posted{Customer: p.Customer}
+	if posted.Ticket, err = s.ticket(ctx, answer); err != nil {
+		// It is written, perhaps into a closed or merged ticket, so it is looked for.
+		return bridge.Posted{}, &bridge.DeskError{Kind: bridge.DeskAmbiguous, Reason: "the state of the ticket is not known", Err: err}
+	}
 	if posted.Customer == 0 {
 		posted.Customer = bridge.CustomerID(answer.CustomerID)
 	}
