@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -113,6 +114,29 @@ func (w *world) beforeThePut(happens func()) {
 			once.Do(happens)
 		}
 		return pass
+	})
+}
+
+// The ticket stays where it was moved to; the bridge gets the right to see it.
+func TestARightThatComesBack(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, w *world) {
+		p := w.phone("phone-1")
+		p.send("one")
+		ticket := w.ticket(1).ID
+		w.holds(ticket, "Customer: one")
+		if _, err := w.agent.Tickets.Update(t.Context(), ticket, zammad.TicketUpdate{Group: otherGroup}); err != nil {
+			t.Fatal(err)
+		}
+		w.waits(p, "two")
+		w.answer(ticket, "from over there", false)
+		w.bridgeUser(zammad.Changes{"groups": map[string][]string{w.access.Group: {"full"}, otherGroup: {"read", "create", "change"}}})
+		w.holds(ticket, "Customer: one", "Agent: from over there", "Customer: two", "Customer: behind it")
+		waitFor(t, func() error { // no trigger looks at that group: it is found by search
+			if texts := p.read().texts(); !slices.Contains(texts, "agent: from over there") || len(texts) != 4 {
+				return fmt.Errorf("the device sees %q", texts)
+			}
+			return nil
+		})
 	})
 }
 
@@ -296,15 +320,23 @@ func (w *world) setting(name string, value any) {
 	w.t.Fatalf("no setting %s", name)
 }
 
-func (w *world) bridgeUserActive(active bool) {
+// bridgeUser changes Deskbridge's user in Zammad.
+func (w *world) bridgeUser(changes zammad.Changes) {
 	w.t.Helper()
-	me, err := w.admin.As(bridgeLogin).Users.Me(w.t.Context())
+	found, err := w.admin.Users.Search(w.t.Context(), bridgeLogin, 10)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if _, err := w.admin.Users.Update(w.t.Context(), me.ID, zammad.Changes{"active": active}); err != nil {
-		w.t.Fatal(err)
+	for _, user := range found {
+		if string(user.Login) != bridgeLogin {
+			continue
+		}
+		if _, err := w.admin.Users.Update(w.t.Context(), user.ID, changes); err != nil {
+			w.t.Fatal(err)
+		}
+		return
 	}
+	w.t.Fatal("no such user")
 }
 
 // Revoked, expired and switched-off tokens and maintenance are nobody's
@@ -312,6 +344,7 @@ func (w *world) bridgeUserActive(active bool) {
 func TestMessagesWaitWhileZammadLetsNobodyIn(t *testing.T) {
 	for name, toggle := range map[string]func(w *world, out bool){
 		"maintenance":         func(w *world, out bool) { w.setting("maintenance_mode", out) },
+		"user inactive":       func(w *world, out bool) { w.bridgeUser(zammad.Changes{"active": !out}) },
 		"tokens switched off": func(w *world, out bool) { w.setting("api_token_access", !out) },
 	} {
 		t.Run(name, func(t *testing.T) {
