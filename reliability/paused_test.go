@@ -9,9 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"deskbridge/app"
 	"deskbridge/bridge"
 	"deskbridge/config"
+	"deskbridge/storage"
 	"deskbridge/storage/storagetest"
 )
 
@@ -133,6 +136,47 @@ func TestOneOfTwoIsPaused(t *testing.T) {
 
 // leases is longer than a lane is held without a sign of life.
 const leases = 17 * time.Second
+
+// A process that stands still within a transaction holds locks of the database.
+// They end by themselves, and the transaction with them.
+func TestStandingStillWithinATransaction(t *testing.T) {
+	t.Parallel()
+	url := storagetest.MySQL(t)
+	one, two := storagetest.OpenURL(t, url), storagetest.OpenURL(t, url)
+	r := &bridge.Region{
+		Slug: region, Enabled: true, ZammadToken: "token",
+		Settings: bridge.RegionSettings{Languages: []bridge.Language{{Code: "de"}}, Percentage: 100, ZammadURL: "https://zammad.example.org"}.WithDefaults(),
+	}
+	if err := one.AddRegion(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	send := func(s *storage.Store, text string, opens bool, admit func(bridge.Standing) bool) error {
+		_, err := s.Accept(t.Context(), bridge.Submission{
+			Region: r, Device: bridge.DeviceHash{1}, Language: "de", UUID: bridge.MessageUUID(uuid.NewString()), Text: text,
+			ForceNew: opens, Admit: admit, Alias: text, Now: time.Now(),
+		})
+		return err
+	}
+	yes := func(bridge.Standing) bool { return true }
+	if err := send(one, "first", true, yes); err != nil {
+		t.Fatal(err)
+	}
+	point := &point{reached: make(chan struct{}), goOn: make(chan struct{})}
+	frozen := make(chan error, 1)
+	go func() {
+		frozen <- send(one, "frozen", true, func(bridge.Standing) bool { point.pass(); return true })
+	}()
+	<-point.reached
+	await(t, "the device is free again", func() error { return send(two, "second", false, yes) })
+	close(point.goOn)
+	if err := <-frozen; err == nil {
+		t.Error("the transaction that stood still was stored")
+	}
+	h, err := two.History(t.Context(), r, bridge.DeviceHash{1}, 0, time.Now())
+	if err != nil || len(h.Messages) != 2 || h.Messages[1].Text != "second" {
+		t.Errorf("%+v, %v", h.Messages, err)
+	}
+}
 
 // clock is what the pumps take for the time.
 type clock struct {

@@ -24,6 +24,16 @@ const (
 	// mysqlLifetime is how long a connection is used, so that a moved or
 	// rebalanced server is noticed.
 	mysqlLifetime = 5 * time.Minute
+	// mysqlSilence is how long the server waits for our next word, in seconds,
+	// before it ends a connection and takes its transaction back. A process that
+	// stands still, or a machine that vanished, otherwise holds the rows of its
+	// devices for hours (wait_timeout, TCP keepalive). mysqlIdle is when we close
+	// unused connections ourselves, well before.
+	//
+	// Failure policy: whoever wakes up later finds the connection gone and
+	// nothing of the transaction stored.
+	mysqlSilence = "15"
+	mysqlIdle    = 5 * time.Second
 	// mysqlTries bounds how often a change is tried that lost a deadlock, a
 	// wait for a lock or a race for a unique key.
 	//
@@ -82,6 +92,7 @@ func mysqlConfig(rawURL string) (*mysqldriver.Config, error) {
 		"sql_mode":                 "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
 		"time_zone":                "'+00:00'",
 		"innodb_lock_wait_timeout": "5",
+		"wait_timeout":             mysqlSilence,
 	}
 	return c, nil
 }
@@ -100,6 +111,7 @@ func dialMySQL(rawURL string) (*sql.DB, error) {
 	db.SetMaxOpenConns(mysqlConnections)
 	db.SetMaxIdleConns(mysqlConnections)
 	db.SetConnMaxLifetime(mysqlLifetime)
+	db.SetConnMaxIdleTime(mysqlIdle)
 	return db, nil
 }
 
