@@ -142,6 +142,7 @@ func (in *instance) kill() {
 	}
 	in.mu.Unlock()
 	in.commits.Lock() // what SQLite has in hand is done, as the kernel would
+	//lint:ignore SA2001 it only waits
 	in.commits.Unlock()
 	in.stop()
 }

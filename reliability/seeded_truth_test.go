@@ -32,7 +32,6 @@ type phone struct {
 	place    *place
 	hash     bridge.DeviceHash
 	sendings []*sending
-	answers  int
 
 	cursor  bridge.Seq // what it asks for the next time
 	replica map[bridge.MessageID]bridge.Message
@@ -44,7 +43,6 @@ type sending struct {
 	text  string
 	key   string
 	acked bool // answered with success: from then on it counts
-	open  int  // requests that nobody answered yet
 	got   bridge.Message
 }
 
@@ -62,14 +60,6 @@ type ticket struct {
 	into    *ticket
 	away    bool // it was out of its region's sight once
 	blurred bool // it took in a ticket that its region does not see, so nobody can tell when: answers that no webhook brings are withheld
-}
-
-// last is the ticket that has the articles now.
-func (t *ticket) last() *ticket {
-	for t.into != nil {
-		t = t.into
-	}
-	return t
 }
 
 // hidden says whether a chat of the phone went on where its region's token sees
