@@ -11,7 +11,7 @@ import (
 
 // The program dies at any moment, also while it starts, and nothing is lost,
 // doubled or out of order.
-func TestKilledAgainAndAgain(t *testing.T) {
+func TestCrashAgainAndAgain(t *testing.T) {
 	t.Parallel()
 	storagetest.EachURL(t, func(t *testing.T, url string) {
 		rng, n := chance(t), rounds(t, 4)
@@ -43,7 +43,7 @@ func moment(rng *rand.Rand) {
 }
 
 // One of two instances dies; devices find the other one.
-func TestOneOfTwoIsKilled(t *testing.T) {
+func TestCrashOfOneOfTwo(t *testing.T) {
 	t.Parallel()
 	rng, n := chance(t), rounds(t, 2)
 	h := newHouse(t, storagetest.MySQL(t), "DESKBRIDGE_REDIS_URL="+redisURL(t))

@@ -20,7 +20,7 @@ import (
 
 // A process that is paused for longer than its leases, and then goes on, does no
 // harm: not after its call to Zammad, and not before it.
-func TestPausedProcess(t *testing.T) {
+func TestPauseBeforeAndAfterWrites(t *testing.T) {
 	t.Parallel()
 	for name, where := range map[string]pausePoint{"after the first write": afterOpen, "after a write": afterPost, "before a write": beforePost} {
 		t.Run(name, func(t *testing.T) {
@@ -107,7 +107,7 @@ func pausedProcess(t *testing.T, url string, where pausePoint) {
 
 // One of two instances stands still for longer than its leases and than the
 // horizon, under load, and goes on.
-func TestOneOfTwoIsPaused(t *testing.T) {
+func TestPauseOfOneOfTwo(t *testing.T) {
 	t.Parallel()
 	rng, n := chance(t), min(rounds(t, 1), 10)
 	h := newHouse(t, storagetest.MySQL(t), "DESKBRIDGE_REDIS_URL="+redisURL(t))
@@ -139,7 +139,7 @@ const leases = 17 * time.Second
 
 // A process that stands still within a transaction holds locks of the database.
 // They end by themselves, and the transaction with them.
-func TestStandingStillWithinATransaction(t *testing.T) {
+func TestPauseWithinATransaction(t *testing.T) {
 	t.Parallel()
 	url := storagetest.MySQL(t)
 	one, two := storagetest.OpenURL(t, url), storagetest.OpenURL(t, url)
