@@ -28,7 +28,7 @@ type Desk interface {
 	// that took it in, with chains followed.
 	Ticket(ctx context.Context, r *Region, id TicketID) (Ticket, error)
 	// Absorbed gives the time at which another ticket was last merged into this
-	// one, by the desk's clock; the zero time if none ever was. One call, and one
+	// one, by the desk's clock; the zero time if none ever was. One call, and two
 	// more for each linked ticket.
 	Absorbed(ctx context.Context, r *Region, id TicketID) (time.Time, error)
 	// Articles reads all articles of a ticket, in order: one call.
@@ -102,6 +102,7 @@ type Ticket struct {
 	ID        TicketID
 	State     TicketState
 	Successor TicketID    // of a merged ticket; 0 if not known
+	MergedAt  time.Time   // the last merge on the way to Successor, by the desk's clock
 	Articles  []ArticleID // ids of all articles, internal ones too, in no order
 	Included  []Article   // articles whose content came along
 	Login     string      // of the customer, where a delivery tells it

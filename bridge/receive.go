@@ -282,7 +282,7 @@ func (r *Receiver) Follow(ctx context.Context, region *Region, chat Chat, merged
 		}
 		for i, a := range receipt.Articles {
 			ours := before.Articles[a.ID] || after.Articles[a.ID]
-			receipt.Articles[i].Foreign = !ours && !a.CreatedAt.After(merged.ChangedAt)
+			receipt.Articles[i].Foreign = !ours && !a.CreatedAt.After(merged.MergedAt)
 		}
 	}
 	return merged.Successor, r.store(ctx, receipt)

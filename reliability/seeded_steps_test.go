@@ -358,17 +358,28 @@ func (w *world) stepStranger(s step) {
 	if s.b%4 == 0 {
 		group = backoffice
 	}
+	w.stranger(group)
+}
+
+// stranger lets an agent make a ticket of somebody who has no chat; nil if it is
+// refused.
+func (w *world) stranger(group string) *ticket {
 	made, err := w.agent.Tickets.Create(context.Background(), zammad.NewTicket{
 		Title: "somebody", Group: group, Customer: &zammad.Customer{Login: fmt.Sprintf("stranger-%d", len(w.order)), Firstname: "Some", Lastname: "Body 1"},
 		Article: &zammad.NewArticle{Type: zammad.TypeNote, Body: "by phone"},
 	})
 	if err != nil {
 		w.note("  refused: %v", err)
-		return
+		return nil
 	}
-	w.tickets[int(made.ID)] = &ticket{id: int(made.ID), number: made.Number, group: group, home: p.group}
-	w.order = append(w.order, int(made.ID))
-	w.note("  ticket %d is a stranger's", made.ID)
+	t := &ticket{id: int(made.ID), number: made.Number, group: group, home: group}
+	if group == backoffice {
+		t.home = w.places[0].group
+	}
+	w.tickets[t.id] = t
+	w.order = append(w.order, t.id)
+	w.note("  ticket %d is a stranger's", t.id)
+	return t
 }
 
 func (w *world) stepMerge(s step) {
@@ -533,7 +544,9 @@ func (w *world) stepFreeze(s step) {
 		d := []time.Duration{time.Second, 30 * time.Second, 2 * time.Minute, 7 * time.Minute}[s.a%4]
 		w.note("  %s stands still for %v", in.name, d)
 		in.mu.Lock()
-		in.frozen = time.Now().Add(d)
+		if until := time.Now().Add(d); until.After(in.frozen) {
+			in.frozen = until
+		}
 		in.mu.Unlock()
 	}
 }

@@ -71,6 +71,34 @@ func TestStories(t *testing.T) {
 			a.gone = w.agent.Articles.Delete(context.Background(), zammad.ArticleID(a.id)) == nil
 			w.wait(3 * time.Minute)
 		},
+		"a ticket takes one in before its own device knows of it": func(w *world) {
+			one := w.says("north-1")
+			w.net.set(&fault{kind: cutAfter, only: "write", times: 1})
+			w.sends("north-0")
+			w.wait(time.Second / 2)
+			w.discover()
+			other := w.one(0, func(t *ticket) bool { return t != one })
+			w.merge(one, other)
+			w.wait(time.Millisecond)
+			w.write(other, false, "")
+		},
+		"a message comes into the shell of a merge after an answer in the successor": func(w *world) {
+			one, other := w.says("north-0"), w.says("north-1")
+			w.net.set(&fault{kind: dropped, times: 9})
+			w.merge(one, other)
+			w.write(other, false, "")
+			w.wait(10 * time.Millisecond)
+			w.sends("north-0")
+		},
+		"merged twice, with an answer to the last one's own customer between": func(w *world) {
+			one, two := w.says("north-0"), w.stranger("NORTH")
+			three := w.stranger("NORTH")
+			w.net.set(&fault{kind: dropped, times: 9})
+			w.merge(one, two)
+			w.write(three, false, "")
+			w.wait(10 * time.Millisecond)
+			w.merge(two, three)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

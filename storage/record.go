@@ -65,6 +65,10 @@ func record(h *held, r *bridge.Receipt) error {
 	if err != nil {
 		return err
 	}
+	if r.Follow != 0 && anothersOpening(h, known, ours, r.Articles) {
+		h.detach() // as takeTicket does where the other chat has it already
+		return nil
+	}
 	foreign := foreignUpTo(h, known, ours, r.Articles)
 	for _, a := range r.Articles {
 		if a.Ticket == 0 {
@@ -104,6 +108,20 @@ func record(h *held, r *bridge.Receipt) error {
 	}
 	h.c.checkedAt = max(h.c.checkedAt, milli(r.CheckedAt))
 	return nil
+}
+
+// anothersOpening says whether a ticket has a message of another device that no
+// chat knows to have arrived: that device's chat is about to learn that this is
+// its ticket.
+func anothersOpening(h *held, known map[bridge.ArticleID]article, ours map[bridge.MessageUUID]owner, articles []bridge.Article) bool {
+	for _, a := range articles {
+		name, _ := bridge.ParseHeader(a.Header)
+		o, own := ours[name]
+		if _, linked := known[a.ID]; own && !linked && o.device != h.d.id {
+			return true
+		}
+	}
+	return false
 }
 
 // foreignUpTo gives the newest article that is another device's; 0 for none. Up

@@ -16,16 +16,24 @@ const maxMerges = 16
 
 // successor follows the parent links of a merged ticket to the first one that
 // is not merged itself (contract 2.6); 0 if there is none, as after a merge in
-// a circle or into a ticket that was deleted.
-func (s *site) successor(ctx context.Context, id zammad.TicketID) (bridge.TicketID, error) {
-	seen := map[zammad.TicketID]bool{id: true}
-	for queue := []zammad.TicketID{id}; len(queue) > 0; queue = queue[1:] {
-		parents, err := s.Tickets.Parents(ctx, queue[0])
+// a circle or into a ticket that was deleted. It also gives the time of the last
+// merge on the way.
+func (s *site) successor(ctx context.Context, merged zammad.Ticket) (id bridge.TicketID, at time.Time, err error) {
+	seen := map[zammad.TicketID]bool{merged.ID: true}
+	for queue := []zammad.Ticket{merged}; len(queue) > 0; queue = queue[1:] {
+		parents, err := s.Tickets.Parents(ctx, queue[0].ID)
 		if err != nil {
 			if failure := s.failed(ctx, err, ofRecord); !absent(failure) {
-				return 0, failure
+				return 0, at, failure
 			}
 			continue
+		}
+		then, err := s.mergedAt(ctx, queue[0])
+		if err != nil {
+			return 0, at, err
+		}
+		if then.After(at) {
+			at = then
 		}
 		for _, parent := range parents {
 			if seen[parent] || len(seen) > maxMerges {
@@ -37,23 +45,43 @@ func (s *site) successor(ctx context.Context, id zammad.TicketID) (bridge.Ticket
 				failure := s.failed(ctx, err, ofRecord)
 				switch {
 				case bridge.KindOf(failure) == bridge.DeskHidden:
-					return bridge.TicketID(parent), nil
+					return bridge.TicketID(parent), at, nil
 				case !absent(failure):
-					return 0, failure
+					return 0, at, failure
 				}
 				continue
 			}
 			state, err := s.states.of(ctx, ticket.StateID)
 			switch {
 			case err != nil:
-				return 0, err
+				return 0, at, err
 			case state != bridge.TicketMerged:
-				return bridge.TicketID(parent), nil
+				return bridge.TicketID(parent), at, nil
 			}
-			queue = append(queue, parent)
+			queue = append(queue, ticket)
 		}
 	}
-	return 0, nil
+	return 0, at, nil
+}
+
+// mergedAt gives the time at which a ticket was merged into another: Zammad
+// writes its note then. The ticket's own time would not do, since a message may
+// come into the shell later. One call.
+func (s *site) mergedAt(ctx context.Context, merged zammad.Ticket) (time.Time, error) {
+	articles, err := s.Articles.OfTicket(ctx, merged.ID)
+	if err != nil {
+		failure := s.failed(ctx, err, ofRecord)
+		if kind := bridge.KindOf(failure); kind != bridge.DeskGone && kind != bridge.DeskHidden {
+			return time.Time{}, failure
+		}
+	}
+	at := merged.UpdatedAt
+	for _, a := range articles {
+		if looksLikeMergeNote(a) {
+			at = a.CreatedAt // the last one: it may have been merged before, and opened again
+		}
+	}
+	return at, nil
 }
 
 // linked says whether a ticket has a parent or child ticket, as every ticket
@@ -80,8 +108,8 @@ func (s *site) linked(ctx context.Context, id zammad.TicketID) (bool, error) {
 }
 
 // Absorbed gives the time of the last merge into a ticket: a merged ticket is
-// linked as its child, and rests since the merge (contract 3.6). One call, and
-// one more for each child. A child that is gone or out of sight may have been
+// linked as its child, with a note from the merge (contract 3.6). One call, and
+// two more for each child. A child that is gone or out of sight may have been
 // merged at any time, so the answer is in the future: tomorrow, since Zammad's
 // clock may be ahead of ours.
 func (d *Desk) Absorbed(ctx context.Context, r *bridge.Region, id bridge.TicketID) (time.Time, error) {
@@ -100,7 +128,7 @@ func (d *Desk) Absorbed(ctx context.Context, r *bridge.Region, id bridge.TicketI
 			continue
 		}
 		child, err := s.Tickets.Get(ctx, link.ID)
-		at := child.UpdatedAt
+		var at time.Time
 		if err != nil {
 			failure := s.failed(ctx, err, ofRecord)
 			if kind := bridge.KindOf(failure); kind != bridge.DeskGone && kind != bridge.DeskHidden {
@@ -111,6 +139,8 @@ func (d *Desk) Absorbed(ctx context.Context, r *bridge.Region, id bridge.TicketI
 			return time.Time{}, err
 		} else if state != bridge.TicketMerged {
 			continue // linked by hand
+		} else if at, err = s.mergedAt(ctx, child); err != nil {
+			return time.Time{}, err
 		}
 		if at.After(last) {
 			last = at

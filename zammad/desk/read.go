@@ -75,7 +75,7 @@ func (d *Desk) Find(ctx context.Context, r *bridge.Region, uuid bridge.MessageUU
 	return posted, true, nil
 }
 
-// Ticket reads one ticket: one call, and for a merged one two more for each
+// Ticket reads one ticket: one call, and for a merged one three more for each
 // ticket of the chain. A successor out of the token's sight is returned
 // nevertheless: it is the right one, and what to do about it is the same as for
 // every hidden ticket.
@@ -91,7 +91,7 @@ func (d *Desk) Ticket(ctx context.Context, r *bridge.Region, id bridge.TicketID)
 	}
 	ticket, err := s.ticket(ctx, found)
 	if err == nil && ticket.State == bridge.TicketMerged {
-		ticket.Successor, err = s.successor(ctx, found.ID)
+		ticket.Successor, ticket.MergedAt, err = s.successor(ctx, found)
 	}
 	return ticket, err
 }

@@ -184,7 +184,7 @@ func TestMergeSearchIsBounded(t *testing.T) {
 			t.Errorf("successor %d of an endless chain", ticket.Successor)
 		}
 	})
-	if n := strings.Count(calls, ","); n > 3*maxMerges {
+	if n := strings.Count(calls, ","); n > 4*maxMerges {
 		t.Errorf("%d calls", n)
 	}
 }
