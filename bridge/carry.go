@@ -122,7 +122,9 @@ func (p *Pump) settle(ctx context.Context, r *Region, w *Work) Outcome {
 	switch {
 	case err != nil:
 		return p.rest(w, Retry{Due: now.Add(backoff(w.Attempts, restLongest)), Doubt: true, Attempt: true, Reason: err.Error()})
-	case found:
+	// What is in the shell of a merge that the chat has left says nothing about
+	// the try that came after.
+	case found && (posted.Ticket.State != TicketMerged || posted.Ticket.ID == w.Chat.Ticket):
 		return p.posted(ctx, r, w, posted, nil)
 	case now.Before(w.StartedAt.Add(p.Horizon)):
 		return p.rest(w, Retry{Due: now.Add(backoff(w.Attempts, restDoubt)), Doubt: true, Attempt: true, Reason: "the write may still be running"})

@@ -337,6 +337,9 @@ func (w *world) stepVisibility(s step) {
 	was := *a
 	a.public = !a.public
 	a.ever, a.late = a.ever || a.public, a.late || !a.public
+	if a.public && a.at.owner != a.owner {
+		a.shared = a.at.owner
+	}
 	if _, err := w.agent.Articles.SetInternal(context.Background(), zammad.ArticleID(a.id), !a.public); err != nil {
 		*a = was
 		w.note("  refused: %v", err)

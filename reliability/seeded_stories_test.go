@@ -99,6 +99,13 @@ func TestStories(t *testing.T) {
 			w.wait(10 * time.Millisecond)
 			w.merge(two, three)
 		},
+		"a new ticket is in doubt while a copy is in the shell of a merge": func(w *world) {
+			one, other := w.says("north-0"), w.says("north-1")
+			w.net.set(&fault{kind: dropped, times: 9})
+			w.net.set(&fault{kind: late, only: "write", skip: 1, times: 1, delay: 20 * time.Second})
+			w.merge(one, other)
+			w.says("north-0")
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -86,6 +86,7 @@ type answer struct {
 	late     bool    // it was internal once
 	gone     bool    // deleted
 	stranded bool    // in another's ticket, or in one that is deleted: its visibility is not followed
+	shared   *phone  // made public in this one's ticket: meant for it
 	excused  bool    // may be withheld: it stood in a merge before any device saw it
 }
 
@@ -184,7 +185,7 @@ func (w *world) look(p *phone, m bridge.Message) {
 	switch {
 	case a == nil:
 		w.broke("%s is shown %q, which no agent wrote", p.name, m.Text)
-	case a.owner != p:
+	case a.owner != p && a.shared != p:
 		w.broke("%s is shown %q, which was for %v", p.name, m.Text, a.owner)
 	case !a.ever:
 		w.broke("%s is shown %q, which was never public", p.name, m.Text)
