@@ -85,7 +85,9 @@ func (w *world) boot() (*instance, error) {
 		in.runs.Go(func() { _ = run(ctx) }) // they return nil, or end by Goexit
 	}
 	w.all = append(w.all, in)
+	w.mu.Lock()
 	w.alive = append(w.alive, in)
+	w.mu.Unlock()
 	return in, nil
 }
 
