@@ -125,6 +125,40 @@ func TestNewerSchema(t *testing.T) {
 	h.serves("device-1 says 0").stop()
 }
 
+// In MySQL a killed migration leaves everything that it did before.
+func TestHalfMigratedDatabase(t *testing.T) {
+	t.Parallel()
+	url := storagetest.MySQL(t)
+	h := &house{t: t, dir: t.TempDir(), database: url, front: newPassage(t)}
+	h.env = []string{"DESKBRIDGE_DATA_DIR=" + filepath.Join(h.dir, "data"), "DESKBRIDGE_DATABASE_URL=" + url, "DESKBRIDGE_LISTEN=127.0.0.1:0"}
+	h.command("migrate")
+	db := h.sql()
+	defer db.Close()
+	for _, undone := range []string{
+		"DELETE FROM goose_db_version",                      // the table of versions alone
+		"DELETE FROM goose_db_version WHERE version_id > 0", // all that the files do, and no word of it
+		"DELETE FROM goose_db_version WHERE version_id > 1", // the same of all but the first
+		"DROP TABLE IF EXISTS exposures, job_runs, leases",  // half of the first file, with the next statement
+		"ALTER TABLE outbox DROP COLUMN refusals",           // a later file has not begun, with the next statement
+		"DELETE FROM goose_db_version WHERE version_id > 0",
+	} {
+		if _, err := db.ExecContext(t.Context(), undone); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(undone, "DELETE") {
+			continue
+		}
+		h.command("migrate")
+		h.command("chats") // reads tables of both files
+	}
+	for _, column := range []string{"outbox.refusals", "exposures.day", "job_runs.job", "leases.holder"} {
+		table, name, _ := strings.Cut(column, ".")
+		if _, err := db.ExecContext(t.Context(), "SELECT "+name+" FROM "+table+" LIMIT 1"); err != nil {
+			t.Errorf("%s: %v", column, err)
+		}
+	}
+}
+
 func TestChangedAndLostKeys(t *testing.T) {
 	t.Parallel()
 	h, _ := filled(t)

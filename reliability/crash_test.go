@@ -3,6 +3,9 @@ package reliability
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -68,4 +71,40 @@ func TestCrashOfOneOfTwo(t *testing.T) {
 		p.stop()
 	}
 	accounts(t, fmt.Sprintf("%d kills of one of two instances", n), sum)
+}
+
+// The program dies in its very first moments, while it makes key, database and
+// tables; a later start goes on with what is missing.
+func TestCrashWhileStartingForTheFirstTime(t *testing.T) {
+	t.Parallel()
+	storagetest.EachURL(t, func(t *testing.T, url string) {
+		rng := chance(t)
+		dir := t.TempDir()
+		h := &house{t: t, dir: dir, database: url, front: newPassage(t)}
+		h.env = []string{"DESKBRIDGE_DATA_DIR=" + filepath.Join(dir, "data"), "DESKBRIDGE_DATABASE_URL=" + url, "DESKBRIDGE_LISTEN=127.0.0.1:0"}
+		for range rounds(t, 5) {
+			p := h.launch("one")
+			<-time.After(time.Duration(10+rng.IntN(60)) * time.Millisecond)
+			p.kill()
+			h.passMigrationLease()
+		}
+		h.open("one")
+		h.instances[0].stop()
+	})
+}
+
+// passMigrationLease does what half a minute would do, if there is a lease yet.
+func (h *house) passMigrationLease() {
+	h.t.Helper()
+	if path, is := strings.CutPrefix(h.database, "sqlite:"); is {
+		if _, err := os.Stat(path); err != nil {
+			return // to look would make the file
+		}
+	}
+	db := h.sql()
+	defer db.Close()
+	_, err := db.ExecContext(h.t.Context(), "UPDATE migration_lease SET held_until = 0")
+	if err != nil && !strings.Contains(err.Error(), "migration_lease") {
+		h.t.Fatal(err)
+	}
 }

@@ -148,6 +148,13 @@ func Migrate(ctx context.Context, c Config) (from, to int64, err error) {
 	if from, needed, err = s.version(ctx); err != nil || from == needed {
 		return from, from, err
 	}
+	if from == 0 {
+		// A start that was killed may have left the table of versions without its
+		// first row; goose then refuses to go on.
+		if _, err := s.ExecContext(ctx, "DROP TABLE IF EXISTS goose_db_version"); err != nil {
+			return from, from, err
+		}
+	}
 	provider, err := goose.NewProvider(s.dialect, s.DB, s.folder, goose.WithDisableGlobalRegistry(true), goose.WithSlog(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		return from, from, err

@@ -4,14 +4,17 @@
 -- so that every character comes back and no two of them are equal; what is
 -- compared as bytes (client keys, delivery keys) is VARBINARY, since the text
 -- types ignore blanks at the end.
+--
+-- Here every statement commits by itself. A start that is killed in between is
+-- followed by one that runs the file again, so each file must bear that.
 
-CREATE TABLE desks (
+CREATE TABLE IF NOT EXISTS desks (
     id  BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
     url VARCHAR(500) NOT NULL,
     UNIQUE KEY desks_url (url)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
-CREATE TABLE regions (
+CREATE TABLE IF NOT EXISTS regions (
     id             BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
     slug           VARCHAR(200) NOT NULL,
     name           VARCHAR(500) NOT NULL,
@@ -27,7 +30,7 @@ CREATE TABLE regions (
     UNIQUE KEY regions_slug (slug)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
-CREATE TABLE testers (
+CREATE TABLE IF NOT EXISTS testers (
     region_id   BIGINT NOT NULL,
     device_hash BINARY(32) NOT NULL,
     override    VARCHAR(20) NOT NULL,
@@ -36,7 +39,7 @@ CREATE TABLE testers (
     CONSTRAINT testers_region FOREIGN KEY (region_id) REFERENCES regions (id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
-CREATE TABLE devices (
+CREATE TABLE IF NOT EXISTS devices (
     id              BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
     region_id       BIGINT NOT NULL,
     device_hash     BINARY(32) NOT NULL,
@@ -51,7 +54,7 @@ CREATE TABLE devices (
     CONSTRAINT devices_region FOREIGN KEY (region_id) REFERENCES regions (id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
-CREATE TABLE chats (
+CREATE TABLE IF NOT EXISTS chats (
     id              BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
     region_id       BIGINT NOT NULL,
     device_id       BIGINT NOT NULL,
@@ -76,7 +79,7 @@ CREATE TABLE chats (
     CONSTRAINT chats_of_device FOREIGN KEY (device_id) REFERENCES devices (id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
-CREATE TABLE messages (
+CREATE TABLE IF NOT EXISTS messages (
     id         BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
     device_id  BIGINT NOT NULL,
     chat_id    BIGINT NOT NULL,
@@ -100,7 +103,7 @@ CREATE TABLE messages (
     CONSTRAINT messages_of_chat FOREIGN KEY (chat_id) REFERENCES chats (id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
-CREATE TABLE articles (
+CREATE TABLE IF NOT EXISTS articles (
     desk_id    BIGINT NOT NULL,
     article_id BIGINT NOT NULL,
     ticket_id  BIGINT NOT NULL,
@@ -115,7 +118,7 @@ CREATE TABLE articles (
     CONSTRAINT articles_of_message FOREIGN KEY (message_id) REFERENCES messages (id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
-CREATE TABLE outbox (
+CREATE TABLE IF NOT EXISTS outbox (
     id         BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
     chat_id    BIGINT NOT NULL,
     kind       VARCHAR(20) NOT NULL,
@@ -133,7 +136,7 @@ CREATE TABLE outbox (
     CONSTRAINT outbox_of_message FOREIGN KEY (message_id) REFERENCES messages (id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
-CREATE TABLE deliveries (
+CREATE TABLE IF NOT EXISTS deliveries (
     id            BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
     region_id     BIGINT NOT NULL,
     delivery_key  VARBINARY(500) NOT NULL,
@@ -153,18 +156,18 @@ CREATE TABLE deliveries (
     CONSTRAINT deliveries_region FOREIGN KEY (region_id) REFERENCES regions (id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
-CREATE TABLE marks (
+CREATE TABLE IF NOT EXISTS marks (
     name    VARCHAR(200) NOT NULL PRIMARY KEY,
     read_at BIGINT NOT NULL
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
-CREATE TABLE leases (
+CREATE TABLE IF NOT EXISTS leases (
     name       VARCHAR(200) NOT NULL PRIMARY KEY,
     holder     VARCHAR(200) NOT NULL,
     held_until BIGINT NOT NULL
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
-CREATE TABLE job_runs (
+CREATE TABLE IF NOT EXISTS job_runs (
     id         BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
     job        VARCHAR(200) NOT NULL,
     instance   VARCHAR(200) NOT NULL,
@@ -176,7 +179,7 @@ CREATE TABLE job_runs (
     KEY job_runs_age (started_at)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
-CREATE TABLE exposures (
+CREATE TABLE IF NOT EXISTS exposures (
     region_id   BIGINT NOT NULL,
     device_hash BINARY(32) NOT NULL,
     day         VARCHAR(10) NOT NULL,
