@@ -4,8 +4,8 @@
 // stop things under load; the simulated Zammad, which nobody kills, knows the
 // truth.
 //
-// How hard they try is set by DESKBRIDGE_TEST_ROUNDS (kills in each of the three
-// crash tests) and DESKBRIDGE_TEST_OUTAGE (length of each outage, such as 20s);
+// How hard they try is set by DESKBRIDGE_TEST_ROUNDS (kills in each crash test;
+// pauses, at most ten) and DESKBRIDGE_TEST_OUTAGE (length of each outage, such as 20s);
 // DESKBRIDGE_TEST_SEED repeats the decisions of a run.
 package reliability
 
@@ -83,7 +83,7 @@ func outageLength(t *testing.T) time.Duration {
 	t.Helper()
 	text := os.Getenv("DESKBRIDGE_TEST_OUTAGE")
 	if text == "" {
-		return 1500 * time.Millisecond
+		return time.Second
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d < 100*time.Millisecond || d > 5*time.Minute {
