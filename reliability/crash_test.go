@@ -59,7 +59,7 @@ func TestCrashOfOneOfTwo(t *testing.T) {
 		victim := rng.IntN(2)
 		h.instances[victim].kill()
 		l.progress(1 + rng.Int64N(20)) // the other one goes on
-		h.passLeases() // the survivor loses its lanes, too; TestPauseOfOneOfTwo lets leases end by themselves
+		h.passLeases()                 // the survivor loses its lanes, too; TestPauseOfOneOfTwo lets leases end by themselves
 		h.instances[victim] = h.launch(names[victim])
 		h.front.lead(h.address(h.instances[0]), h.address(h.instances[1]))
 	}
