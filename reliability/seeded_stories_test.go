@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"deskbridge/bridge"
 	"deskbridge/zammad"
 )
 
@@ -105,6 +106,22 @@ func TestStories(t *testing.T) {
 			w.net.set(&fault{kind: late, only: "write", skip: 1, times: 1, delay: 20 * time.Second})
 			w.merge(one, other)
 			w.says("north-0")
+		},
+		"an answer is deleted, and its ticket merged into a newer one of the device": func(w *world) {
+			one := w.says("north-0")
+			w.write(one, false, "")
+			w.wait(time.Second)
+			a := w.answers["agent-1"]
+			a.gone = w.agent.Articles.Delete(context.Background(), zammad.ArticleID(a.id)) == nil
+			p := w.sends("north-0")
+			m := &sending{phone: p, text: "afresh", key: "afresh"}
+			p.sendings, w.sent[m.text] = append(p.sendings, m), m
+			replies := make(chan reply, 1)
+			w.request(p, bridge.Sending{Device: p.hash, Language: "de", Text: m.text, ClientKey: m.key, ForceNew: true}, replies)
+			w.replied(m, <-replies, 1)
+			w.wait(time.Second)
+			w.discover()
+			w.merge(one, w.one(0, func(t *ticket) bool { return t != one }))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -104,9 +104,19 @@ func moveTo(h *held, ticket bridge.TicketID, state bridge.TicketState) error {
 	if err := h.takeTicket(ticket, state); err != nil {
 		return err
 	}
-	if old == 0 || h.c.Ticket != ticket || old == ticket {
+	if old == 0 || old == ticket {
 		return nil
 	}
-	_, err := exec(h.tx, "UPDATE articles SET ticket_id = ? WHERE desk_id = ? AND ticket_id = ? AND chat_id = ?", ticket, h.c.Desk, old, h.c.ID)
+	chat := h.c.ID
+	if h.c.Ticket != ticket { // perhaps a newer chat of the same device has it
+		err := one(h.tx, "SELECT id FROM chats WHERE desk_id = ? AND ticket_id = ? AND device_id = ?", []any{h.c.Desk, ticket, h.d.id}, &chat)
+		if none(err) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("find newer chat: %w", err)
+		}
+	}
+	_, err := exec(h.tx, "UPDATE articles SET ticket_id = ?, chat_id = ? WHERE desk_id = ? AND ticket_id = ? AND chat_id = ?", ticket, chat, h.c.Desk, old, h.c.ID)
 	return err
 }

@@ -194,7 +194,7 @@ func TestMergeOfTwoTicketsOfADevice(t *testing.T) {
 		r := w.receipt(w.agent(2, 8, "answer"))
 		r.Complete = true
 		equal(w, "changes", len(w.record(r)), 0)
-		equal(w, "articles", len(w.known(8).Articles), 2)
+		equal(w, "articles", len(w.known(8).Articles), 3)
 		gone := r
 		gone.Articles = nil // and now it is deleted there
 		w.record(gone)
