@@ -176,7 +176,7 @@ func (r *Receiver) receive(ctx context.Context, region *Region, t Ticket, known 
 	if err := r.doubt(ctx, region, known, t.ID, fetched); err != nil {
 		return err
 	}
-	receipt := Receipt{Chat: known.Chat.ID, Articles: append(fresh, fetched...)}
+	receipt := Receipt{Chat: known.Chat.ID, Articles: append(fresh, fetched...), Known: &known.CheckedAt}
 	if !t.ChangedAt.Before(known.CheckedAt) {
 		receipt.State = t.State
 	}

@@ -117,7 +117,9 @@ type TicketStore interface {
 	KnownTicket(ctx context.Context, d DeskID, t TicketID) (KnownTicket, error)
 	// KnownTickets is the same for many; unknown ones are left out.
 	KnownTickets(ctx context.Context, d DeskID, t []TicketID) (map[TicketID]KnownTicket, error)
-	// Record stores what was read of a ticket and gives the devices' changes.
+	// Record stores what was read of a ticket and gives the devices' changes. A
+	// reading of the whole ticket that is older than the recorded one changes
+	// nothing; see also Receipt.Known.
 	// It is idempotent: an article is one message whatever comes how often.
 	// Articles whose Header names a message of ours are linked to it.
 	Record(ctx context.Context, r Receipt) ([]Change, error)

@@ -131,6 +131,10 @@ type Receipt struct {
 	Complete bool
 	// CheckedAt is the ticket's ChangedAt for which Articles is complete; zero leaves it.
 	CheckedAt time.Time
+	// Known is the CheckedAt of the KnownTicket from which it was decided what is
+	// new. If another reading of the whole ticket was recorded since, nothing is
+	// stored: the error is ErrTicketRead. nil asks nothing.
+	Known *time.Time
 	// Follow is the ticket into which Merged was merged; 0: no merge. A chat that
 	// has left Merged meanwhile does not follow.
 	Follow, Merged TicketID

@@ -50,12 +50,12 @@ func (s tickets) Record(ctx context.Context, r bridge.Receipt) ([]bridge.Change,
 }
 
 func record(h *held, r *bridge.Receipt) error {
-	if r.Follow != 0 && h.c.Ticket != r.Merged {
-		return nil // the chat has another ticket since
-	}
 	ticket := h.c.Ticket
 	if len(r.Articles) > 0 && r.Articles[0].Ticket != 0 {
 		ticket = r.Articles[0].Ticket
+	}
+	if old, err := outdated(h, r, ticket); old || err != nil {
+		return err
 	}
 	known, err := knownArticles(h, ticket, r.Articles)
 	if err != nil {
@@ -122,6 +122,19 @@ func anothersOpening(h *held, known map[bridge.ArticleID]article, ours map[bridg
 		}
 	}
 	return false
+}
+
+// outdated says whether a receipt tells nothing new: the chat has left its
+// ticket, or the recorded reading of the whole ticket is newer. The error is
+// bridge.ErrTicketRead where it must be decided anew.
+func outdated(h *held, r *bridge.Receipt, ticket bridge.TicketID) (bool, error) {
+	if r.Known != nil && milli(*r.Known) != h.c.checkedAt {
+		return true, bridge.ErrTicketRead
+	}
+	if r.Follow != 0 {
+		return h.c.Ticket != r.Merged, nil
+	}
+	return r.Complete && ticket == h.c.Ticket && milli(r.CheckedAt) < h.c.checkedAt, nil
 }
 
 // foreignUpTo gives the newest article that is another device's; 0 for none. Up

@@ -211,6 +211,34 @@ func TestMergeOfTwoTicketsOfADevice(t *testing.T) {
 	})
 }
 
+// Two who read a ticket at once may write in the other order: what was read
+// first must not bring back what was taken back since.
+func TestAnOlderReadingChangesNothing(t *testing.T) {
+	conversation(t, func(w *world) {
+		before := w.known(7).CheckedAt
+		public := w.receipt(w.agent(2, 7, "answer"))
+		public.Complete, public.CheckedAt = true, w.now.Add(time.Second)
+		w.record(public)
+		internal := w.receipt(w.agent(2, 7, "answer"))
+		internal.Articles[0].Public = false
+		internal.Complete, internal.CheckedAt = true, w.now.Add(2*time.Second)
+		w.record(internal)
+		w.record(public)
+		for _, m := range w.history("a", 0).Messages {
+			if m.Author == bridge.AuthorAgent {
+				w.Fatalf("an older reading brought %q back", m.Text)
+			}
+		}
+		late := w.receipt(w.agent(3, 7, "late"))
+		late.Known = &before
+		_, err := w.Record(w.ctx, late)
+		w.wants(err, bridge.ErrTicketRead)
+		now := w.known(7).CheckedAt
+		late.Known = &now
+		w.record(late)
+	})
+}
+
 func TestFollow(t *testing.T) {
 	conversation(t, func(w *world) {
 		r := w.receipt(w.agent(2, 7, "answer"))

@@ -231,8 +231,8 @@ func (r *relay) workOne(d claimed) {
 	default:
 		pause := backoff(d.Attempts)
 		level := slog.LevelWarn
-		if errors.Is(err, bridge.ErrTicketUnknown) {
-			level = slog.LevelDebug // as for every ticket of the group that is no chat
+		if errors.Is(err, bridge.ErrTicketUnknown) || errors.Is(err, bridge.ErrTicketRead) {
+			level = slog.LevelDebug // as for every ticket of the group that is no chat, and where two readings meet
 		}
 		log.Log(r.work, level, "a delivery could not be relayed and is tried again", "pause", pause, "error", err)
 		r.putBack(d, pause, err.Error())
