@@ -48,15 +48,26 @@ func (w *world) stateIs(id zammad.TicketID, want string) {
 	})
 }
 
-// knownState waits until the bridge has learned a ticket's state.
+// knownState waits until the bridge has learned a ticket's state, and has read
+// the ticket as it is now: a reading that began before the change and is recorded
+// after it would tell the state from before.
 func (w *world) knownState(id zammad.TicketID, want bridge.TicketState) {
 	w.t.Helper()
 	waitFor(w.t, func() error {
-		known, err := w.bridge.app.Store.KnownTicket(w.t.Context(), 1, bridgeTicket(id))
-		if err == nil && known.Chat.TicketState != want {
-			err = fmt.Errorf("the bridge takes the ticket for %s, want %s", known.Chat.TicketState, want)
+		ticket, err := w.admin.Tickets.Get(w.t.Context(), id)
+		if err != nil {
+			return err
 		}
-		return err
+		known, err := w.bridge.app.Store.KnownTicket(w.t.Context(), 1, bridgeTicket(id))
+		switch {
+		case err != nil:
+			return err
+		case known.Chat.TicketState != want:
+			return fmt.Errorf("the bridge takes the ticket for %s, want %s", known.Chat.TicketState, want)
+		case known.CheckedAt.Before(ticket.UpdatedAt):
+			return fmt.Errorf("the bridge has read the ticket of %v, it is of %v", known.CheckedAt, ticket.UpdatedAt)
+		}
+		return nil
 	})
 }
 
