@@ -54,8 +54,6 @@ type ChatStore interface {
 	// retracted). The error is ErrChatNotFound where the device has no chat
 	// that is younger than the region's retention.
 	History(ctx context.Context, r *Region, d DeviceHash, since Seq, now time.Time) (History, error)
-	// Seq gives the device's sequence; 0 if it is unknown here.
-	Seq(ctx context.Context, r RegionID, d DeviceHash) (Seq, error)
 	// Standing tells what the gate must know.
 	Standing(ctx context.Context, r *Region, d DeviceHash, now time.Time) (Standing, error)
 	// RecordExposures stores decisions, once a device and day; known ones are left alone.

@@ -184,3 +184,14 @@ func (w *world) known(ticket bridge.TicketID) bridge.KnownTicket {
 func (w *world) agent(id bridge.ArticleID, ticket bridge.TicketID, text string) bridge.Article {
 	return bridge.Article{ID: id, Ticket: ticket, Public: true, Name: "Ada", HTML: "<p>" + text + "</p>", Text: text, CreatedAt: w.now}
 }
+
+// seq gives a device's sequence; 0 if it is unknown here.
+func (w *world) seq(r bridge.RegionID, d bridge.DeviceHash) (bridge.Seq, error) {
+	changes, err := w.ChangedSince(w.ctx, time.Time{})
+	for _, c := range changes {
+		if c.Region == r && c.Device == d {
+			return c.Seq, err
+		}
+	}
+	return 0, err
+}

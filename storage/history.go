@@ -69,16 +69,6 @@ func readMessages(tx *gorm.DB, device int64, since bridge.Seq, h *bridge.History
 	return nil
 }
 
-// Seq gives a device's sequence; see bridge.ChatStore.
-func (s chats) Seq(ctx context.Context, r bridge.RegionID, d bridge.DeviceHash) (bridge.Seq, error) {
-	var seq bridge.Seq
-	err := one(s.read.WithContext(ctx), "SELECT seq FROM devices WHERE region_id = ? AND device_hash = ?", []any{r, d[:]}, &seq)
-	if err != nil && !none(err) {
-		return 0, failure(fmt.Errorf("read seq: %w", err))
-	}
-	return seq, nil
-}
-
 // Standing tells what the gate must know; see bridge.ChatStore.
 func (s chats) Standing(ctx context.Context, r *bridge.Region, d bridge.DeviceHash, now time.Time) (bridge.Standing, error) {
 	var (

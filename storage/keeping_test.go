@@ -113,7 +113,7 @@ func TestRemoveRegionLeavesNothing(t *testing.T) {
 		all, err := w.Regions(w.ctx)
 		w.ok(err)
 		equal(w, "regions", len(all), 1)
-		seq, err := w.Seq(w.ctx, gone.ID, device("1"))
+		seq, err := w.seq(gone.ID, device("1"))
 		w.ok(err)
 		equal(w, "seq", seq, 0)
 	})

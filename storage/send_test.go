@@ -66,7 +66,7 @@ func TestAcceptKeys(t *testing.T) {
 		s.Text = "hello "
 		_, err = w.Accept(w.ctx, s)
 		w.wants(err, bridge.ErrKeyReused)
-		seq, err := w.Seq(w.ctx, w.region.ID, device("a"))
+		seq, err := w.seq(w.region.ID, device("a"))
 		w.ok(err)
 		equal(w, "seq", seq, 1)
 		other := w.submission("b", "mine")
