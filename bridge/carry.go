@@ -93,14 +93,13 @@ func (p *Pump) posted(ctx context.Context, r *Region, w *Work, posted Posted, er
 	if err != nil {
 		return p.failed(w, err)
 	}
-	state := posted.Ticket.State
-	switch state {
+	switch posted.Ticket.State {
 	case TicketClosed: // closed in the same moment: the message must not rest there
-		err := p.Desk.Reopen(ctx, r, posted.Ticket.ID)
+		reopened, err := p.Desk.Reopen(ctx, r, posted.Ticket.ID)
 		kind := KindOf(err)
 		switch {
 		case err == nil:
-			state = TicketOpen
+			posted.Ticket = reopened
 		case kind == DeskRefused || lastRefusal(w, err):
 			p.Log.WarnContext(ctx, "a message met a ticket just closed, and it may not be reopened; the next message will ask the group's rule", "chat", w.Chat.ID, "error", err)
 		default: // in doubt: it is found next time, and its ticket reopened then
@@ -111,8 +110,9 @@ func (p *Pump) posted(ctx context.Context, r *Region, w *Work, posted Posted, er
 	case TicketMerged: // merged in the same moment: the successor must have it too
 		return p.follow(ctx, r, w)
 	}
-	sent := &Sent{Ticket: posted.Ticket.ID, State: state, Customer: posted.Customer, Article: posted.Article}
-	return Outcome{Work: w.ID, Sent: sent}
+	return Outcome{Work: w.ID, Sent: &Sent{
+		Ticket: posted.Ticket.ID, State: posted.Ticket.State, StateAt: posted.Ticket.ChangedAt, Customer: posted.Customer, Article: posted.Article,
+	}}
 }
 
 // settle finds out whether an earlier try of a message had arrived.

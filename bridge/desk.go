@@ -46,8 +46,8 @@ type Desk interface {
 	Reopens(ctx context.Context, r *Region, id TicketID) (bool, error)
 	// Reopen sets a closed ticket open again, as an agent may whatever the
 	// group's rule says: one call. It is for a message that met a ticket which
-	// was closed in the same moment.
-	Reopen(ctx context.Context, r *Region, id TicketID) error
+	// was closed in the same moment. It gives the ticket as it is then.
+	Reopen(ctx context.Context, r *Region, id TicketID) (Ticket, error)
 	// Note writes an internal note for the agents: one call. Its message id is
 	// the UUID's, so Find settles doubt about it too.
 	Note(ctx context.Context, r *Region, n Note) error

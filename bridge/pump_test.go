@@ -81,14 +81,14 @@ func (d *scriptedDesk) Find(_ context.Context, _ *bridge.Region, uuid bridge.Mes
 	return p, found, nil
 }
 
-func (d *scriptedDesk) Reopen(context.Context, *bridge.Region, bridge.TicketID) error {
+func (d *scriptedDesk) Reopen(_ context.Context, _ *bridge.Region, id bridge.TicketID) (bridge.Ticket, error) {
 	if d.reopen != nil {
 		if err := d.reopen(); err != nil {
-			return err
+			return bridge.Ticket{}, err
 		}
 	}
 	d.reopened++
-	return nil
+	return bridge.Ticket{ID: id, State: bridge.TicketOpen}, nil
 }
 
 func (d *scriptedDesk) Note(_ context.Context, _ *bridge.Region, n bridge.Note) error {

@@ -176,11 +176,9 @@ func (r *Receiver) receive(ctx context.Context, region *Region, t Ticket, known 
 	if err := r.doubt(ctx, region, known, t.ID, fetched); err != nil {
 		return err
 	}
-	receipt := Receipt{Chat: known.Chat.ID, Articles: append(fresh, fetched...), Known: &known.CheckedAt}
-	if !t.ChangedAt.Before(known.CheckedAt) {
-		receipt.State = t.State
-	}
-	return r.record(ctx, region, t, known, receipt)
+	return r.record(ctx, region, t, known, Receipt{
+		Chat: known.Chat.ID, Articles: append(fresh, fetched...), State: t.State, StateAt: t.ChangedAt, Known: &known.CheckedAt,
+	})
 }
 
 // readWhole reads all articles of a ticket and compares visibility too.
@@ -193,7 +191,7 @@ func (r *Receiver) readWhole(ctx context.Context, region *Region, t Ticket, know
 		return err
 	}
 	return r.record(ctx, region, t, known, Receipt{
-		Chat: known.Chat.ID, Articles: articles, State: t.State, Complete: true, CheckedAt: t.ChangedAt,
+		Chat: known.Chat.ID, Articles: articles, State: t.State, StateAt: t.ChangedAt, Complete: true, CheckedAt: t.ChangedAt,
 	})
 }
 

@@ -58,6 +58,7 @@ type Outcome struct {
 type Sent struct {
 	Ticket   TicketID
 	State    TicketState
+	StateAt  time.Time // by the desk's clock
 	Customer CustomerID
 	Article  ArticleID // 0: not known yet, it is recognised when it is read
 }
@@ -73,7 +74,9 @@ type Retry struct {
 	// new chat: the ticket is gone, or may not be reopened. What agents still
 	// write into the old one arrives all the same.
 	Detach bool
-	// State is the ticket's state as just learned; TicketNone leaves it.
+	// State is the ticket's state as it was just read, and is believed whatever
+	// was known: the work would come here again for ever if the desk's clock was
+	// put back. TicketNone leaves it.
 	State TicketState
 }
 
@@ -125,6 +128,7 @@ const (
 type Receipt struct {
 	Chat     ChatID
 	State    TicketState // of the chat's ticket (after Follow: of the new one); TicketNone leaves it
+	StateAt  time.Time   // by the desk's clock; a state that is older than the known one changes nothing
 	Articles []Article   // in order; unknown ones are added, known ones change visibility
 	// Complete says that Articles is the whole ticket: what is known here and
 	// not in it was deleted there, and is retracted.

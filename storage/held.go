@@ -28,6 +28,7 @@ type chat struct {
 	device       int64
 	consentAt    int64
 	checkedAt    int64
+	stateAt      int64 // by the desk's clock
 	laneDue      sql.Null[int64] // invalid: the lane is empty
 	claim        string
 	claimedUntil int64
@@ -56,7 +57,7 @@ func (db *database) lockDevice(tx *gorm.DB, where string, args ...any) (device, 
 }
 
 const chatColumns = "c.id, c.region_id, c.device_id, c.language, c.consent, c.consent_at, c.desk_id, c.ticket_id, c.customer_id, c.ticket_state," +
-	" c.checked_at, c.created_at, c.last_message_at, c.lane_due, c.claim_id, c.claimed_until"
+	" c.checked_at, c.state_at, c.created_at, c.last_message_at, c.lane_due, c.claim_id, c.claimed_until"
 
 // scanChat reads chatColumns, and more into the rest.
 func scanChat(scan func(...any) error, c *chat, rest ...any) error {
@@ -66,8 +67,8 @@ func scanChat(scan func(...any) error, c *chat, rest ...any) error {
 		created, last int64
 	)
 	into := [20]any{&c.ID, &c.Region, &c.device, &c.Language, &consent, &c.consentAt, &c.Desk, &ticket, &c.Customer, &c.TicketState,
-		&c.checkedAt, &created, &last, &c.laneDue, &c.claim, &c.claimedUntil}
-	if err := scan(append(into[:16], rest...)...); err != nil {
+		&c.checkedAt, &c.stateAt, &created, &last, &c.laneDue, &c.claim, &c.claimedUntil}
+	if err := scan(append(into[:17], rest...)...); err != nil {
 		return err
 	}
 	if consent.Valid {
@@ -157,7 +158,20 @@ func (h *held) endClaim(due sql.Null[int64]) {
 
 // detach takes the ticket off the chat: its next message opens another.
 func (h *held) detach() {
-	h.c.Ticket, h.c.TicketState, h.c.Customer, h.c.checkedAt = 0, bridge.TicketNone, 0, 0
+	h.c.Ticket, h.c.TicketState, h.c.Customer, h.c.checkedAt, h.c.stateAt = 0, bridge.TicketNone, 0, 0, 0
+}
+
+// learn takes a state of the chat's ticket, unless a later one is known: a
+// reading may have begun before a delivery and end after it. The device's
+// history says whether its chat is closed, so it counts a change of that.
+func (h *held) learn(state bridge.TicketState, at time.Time) {
+	if state == bridge.TicketNone || milli(at) < h.c.stateAt {
+		return
+	}
+	if (state == bridge.TicketClosed) != (h.c.TicketState == bridge.TicketClosed) {
+		h.d.seq++
+	}
+	h.c.TicketState, h.c.stateAt = state, milli(at)
 }
 
 // renew moves what was not sent yet to a new chat without a ticket, and makes it
@@ -202,7 +216,7 @@ func (h *held) renew(due int64) error {
 // the same device it moves; if it is that of a newer one, or of another device,
 // it stays there and this chat has none: a message in a new ticket is better
 // than one in a stranger's.
-func (h *held) takeTicket(ticket bridge.TicketID, state bridge.TicketState) error {
+func (h *held) takeTicket(ticket bridge.TicketID, state bridge.TicketState, at time.Time) error {
 	if h.c.Ticket != ticket {
 		var other, device int64
 		err := one(h.tx, "SELECT id, device_id FROM chats WHERE desk_id = ? AND ticket_id = ?", []any{h.c.Desk, ticket}, &other, &device)
@@ -214,15 +228,13 @@ func (h *held) takeTicket(ticket bridge.TicketID, state bridge.TicketState) erro
 			h.detach()
 			return nil
 		default:
-			if _, err := exec(h.tx, "UPDATE chats SET ticket_id = NULL, ticket_state = '', customer_id = 0, checked_at = 0 WHERE id = ?", other); err != nil {
+			if _, err := exec(h.tx, "UPDATE chats SET ticket_id = NULL, ticket_state = '', customer_id = 0, checked_at = 0, state_at = 0 WHERE id = ?", other); err != nil {
 				return fmt.Errorf("move ticket: %w", err)
 			}
 		}
-		h.c.Ticket, h.c.checkedAt = ticket, 0
+		h.c.Ticket, h.c.checkedAt, h.c.stateAt = ticket, 0, 0
 	}
-	if state != bridge.TicketNone {
-		h.c.TicketState = state
-	}
+	h.learn(state, at)
 	return nil
 }
 
@@ -238,9 +250,9 @@ func (h *held) save() ([]bridge.Change, error) {
 		due = c.laneDue.V
 	}
 	_, err := exec(h.tx, "UPDATE chats SET language = ?, consent = ?, consent_at = ?, ticket_id = ?, customer_id = ?, ticket_state = ?,"+
-		" checked_at = ?, last_message_at = ?, lane_due = ?, claim_id = ?, claimed_until = ? WHERE id = ?",
+		" checked_at = ?, state_at = ?, last_message_at = ?, lane_due = ?, claim_id = ?, claimed_until = ? WHERE id = ?",
 		c.Language, consent, c.consentAt, orNull(int64(c.Ticket)), c.Customer, string(c.TicketState),
-		c.checkedAt, milli(c.LastMessageAt), due, c.claim, c.claimedUntil, c.ID)
+		c.checkedAt, c.stateAt, milli(c.LastMessageAt), due, c.claim, c.claimedUntil, c.ID)
 	if err != nil {
 		return nil, fmt.Errorf("save chat: %w", err)
 	}

@@ -203,7 +203,7 @@ func sent(h *held, message int64, o *bridge.Sent) error {
 			return err
 		}
 	}
-	if err := h.takeTicket(o.Ticket, o.State); err != nil {
+	if err := h.takeTicket(o.Ticket, o.State, o.StateAt); err != nil {
 		return err
 	}
 	if h.c.Ticket != 0 && o.Customer != 0 {
@@ -221,11 +221,11 @@ func retry(h *held, work bridge.WorkID, o *bridge.Retry) error {
 	if _, err := exec(h.tx, query, count(o.Attempt), count(o.Refused), o.Reason, work); err != nil {
 		return fmt.Errorf("put work back: %w", err)
 	}
-	switch {
-	case o.Detach && h.c.Ticket != 0:
-		return h.renew(milli(o.Due))
-	case o.State != bridge.TicketNone && h.c.Ticket != 0:
-		h.c.TicketState = o.State
+	if h.c.Ticket != 0 {
+		if o.Detach {
+			return h.renew(milli(o.Due))
+		}
+		h.learn(o.State, moment(h.c.stateAt))
 	}
 	h.endClaim(sql.Null[int64]{V: milli(o.Due), Valid: true})
 	return nil

@@ -103,9 +103,7 @@ func record(h *held, r *bridge.Receipt) error {
 	if ticket != h.c.Ticket || ticket == 0 {
 		return nil // read of a ticket that the chat has left since
 	}
-	if r.State != bridge.TicketNone {
-		h.c.TicketState = r.State
-	}
+	h.learn(r.State, r.StateAt)
 	h.c.checkedAt = max(h.c.checkedAt, milli(r.CheckedAt))
 	return nil
 }

@@ -101,7 +101,7 @@ func (s tickets) SetMark(ctx context.Context, name string, at time.Time) error {
 // articles of a merged ticket move along.
 func moveTo(h *held, ticket bridge.TicketID, state bridge.TicketState) error {
 	old := h.c.Ticket
-	if err := h.takeTicket(ticket, state); err != nil {
+	if err := h.takeTicket(ticket, state, time.Time{}); err != nil {
 		return err
 	}
 	if old == 0 || old == ticket {

@@ -29,7 +29,7 @@ CREATE TABLE chats (
     last_message_at INTEGER NOT NULL,
     lane_due        INTEGER,          -- NULL: the lane is empty
     claim_id        TEXT    NOT NULL,
-    claimed_until   INTEGER NOT NULL,
+    claimed_until   INTEGER NOT NULL, state_at INTEGER NOT NULL DEFAULT 0,
     UNIQUE (desk_id, ticket_id)
 ) STRICT;
 

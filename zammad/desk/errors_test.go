@@ -59,7 +59,7 @@ func (w *world) everyCall(d *Desk, posted bridge.Posted) map[string]func(ctx con
 		"article":  func(ctx context.Context) error { _, err := d.Article(ctx, r, posted.Article); return err },
 		"changed":  func(ctx context.Context) error { _, err := d.Changed(ctx, r, time.Now()); return err },
 		"reopens":  func(ctx context.Context) error { _, err := d.Reopens(ctx, r, posted.Ticket.ID); return err },
-		"reopen":   func(ctx context.Context) error { return d.Reopen(ctx, r, posted.Ticket.ID) },
+		"reopen":   func(ctx context.Context) error { _, err := d.Reopen(ctx, r, posted.Ticket.ID); return err },
 	}
 }
 

@@ -100,19 +100,20 @@ func (d *Desk) Post(ctx context.Context, r *bridge.Region, p bridge.Post) (bridg
 }
 
 // Reopen sets a closed ticket open again: one call.
-func (d *Desk) Reopen(ctx context.Context, r *bridge.Region, id bridge.TicketID) error {
+func (d *Desk) Reopen(ctx context.Context, r *bridge.Region, id bridge.TicketID) (bridge.Ticket, error) {
 	s, err := d.site(r)
 	if err != nil {
-		return err
+		return bridge.Ticket{}, err
 	}
 	state, err := s.states.opened(ctx)
 	if err != nil {
-		return err
+		return bridge.Ticket{}, err
 	}
-	if _, err = s.Tickets.Update(ctx, zammad.TicketID(id), zammad.TicketUpdate{StateID: state}); err != nil {
-		return s.failed(ctx, err, ofRecord)
+	answer, err := s.Tickets.Update(ctx, zammad.TicketID(id), zammad.TicketUpdate{StateID: state})
+	if err != nil {
+		return bridge.Ticket{}, s.failed(ctx, err, ofRecord)
 	}
-	return nil
+	return ticket(answer, bridge.TicketOpen), nil
 }
 
 // Note writes an internal note: one call. It goes as an article alone, since a

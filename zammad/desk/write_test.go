@@ -217,11 +217,18 @@ func TestPostMeetsAClosedTicket(t *testing.T) {
 	if posted.Ticket.State != bridge.TicketClosed {
 		t.Errorf("state %q", posted.Ticket.State)
 	}
-	w.wantCalls("PUT /tickets/{id}", func() { w.must(w.desk.Reopen(w.ctx, w.region, opened.Ticket.ID)) })
+	var reopened bridge.Ticket
+	w.wantCalls("PUT /tickets/{id}", func() {
+		reopened, err = w.desk.Reopen(w.ctx, w.region, opened.Ticket.ID)
+		w.must(err)
+	})
 	ticket, err := w.desk.Ticket(w.ctx, w.region, opened.Ticket.ID)
 	w.must(err)
-	if ticket.State != bridge.TicketOpen {
-		t.Errorf("state %q after reopening", ticket.State)
+	if ticket.State != bridge.TicketOpen || reopened.State != bridge.TicketOpen {
+		t.Errorf("state %q after reopening, which gave %q", ticket.State, reopened.State)
+	}
+	if !reopened.ChangedAt.Equal(ticket.ChangedAt) || !reopened.ChangedAt.After(posted.Ticket.ChangedAt) {
+		t.Errorf("reopened at %v, the ticket is of %v, the message of %v", reopened.ChangedAt, ticket.ChangedAt, posted.Ticket.ChangedAt)
 	}
 }
 
