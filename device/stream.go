@@ -193,6 +193,9 @@ func (s *stream) tell(h bridge.History) error {
 	}
 	slices.SortFunc(h.Messages, func(a, b bridge.Message) int { return cmp.Compare(a.Seq, b.Seq) })
 	for i := range h.Messages {
+		if h.Messages[i].Seq > h.Seq {
+			break // written while the history was read; its notice is on the way
+		}
 		if err := s.tellMessage(&h.Messages[i]); err != nil {
 			return err
 		}

@@ -66,3 +66,10 @@ func (of *watched) wake() {
 		}
 	}
 }
+
+// Watched counts the devices that somebody watches.
+func (w *Watermarks) Watched() int {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return len(w.watched)
+}
