@@ -42,6 +42,7 @@ type world struct {
 	exposures *bridge.Exposures
 	told      *told
 	door      *device.Door
+	frame     *server.Server
 	asked     atomic.Int64 // how often the heart was asked for anything
 	routes    routers.Router
 }
@@ -149,7 +150,7 @@ func newWorld(t testing.TB, configure ...func(*device.Deps, *server.Config)) *wo
 	if err != nil {
 		t.Fatal(err)
 	}
-	deps.Streams = frame
+	deps.Streams, w.frame = frame, frame
 	w.door = device.New(deps)
 	w.door.Routes(frame.Limited())
 	web := httptest.NewServer(frame.Engine())
