@@ -104,7 +104,7 @@ func (s *stack) mount(ctx context.Context, log *slog.Logger) error {
 		Check: zammad.CheckDelivery,
 	}).Routes(frame.Engine())
 	device.New(device.Deps{
-		Chats: counting{chats, &s.reads}, Regions: regions, Hasher: s.hasher, Watermarks: marks, TicketURL: desk.New(desk.Config{}).TicketURL,
+		Chats: counting{chats, &s.reads}, Regions: regions, Hasher: s.hasher, Watermarks: marks, TicketURL: desk.New(desk.Config{}).TicketURL, Streams: frame,
 	}).Routes(frame.Limited())
 	s.handler = frame.Engine()
 

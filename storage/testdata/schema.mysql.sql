@@ -30,6 +30,7 @@ CREATE TABLE `chats` (
   `lane_due` bigint DEFAULT NULL,
   `claim_id` varchar(64) NOT NULL,
   `claimed_until` bigint NOT NULL,
+  `state_at` bigint NOT NULL DEFAULT 0,
   PRIMARY KEY (`id`),
   UNIQUE KEY `chats_ticket` (`desk_id`,`ticket_id`),
   KEY `chats_lane` (`desk_id`,`lane_due`),
@@ -77,6 +78,7 @@ CREATE TABLE `devices` (
   `current_chat_id` bigint NOT NULL,
   `last_message_at` bigint NOT NULL,
   `opened_at` bigint NOT NULL,
+  `pruned_seq` bigint NOT NULL DEFAULT 0,
   PRIMARY KEY (`id`),
   UNIQUE KEY `devices_device` (`region_id`,`device_hash`),
   KEY `devices_changed` (`changed_at`),
@@ -194,6 +196,7 @@ CREATE TABLE `regions` (
   `webhook_secret` text NOT NULL,
   `webhook_token` text NOT NULL,
   `updated_at` bigint NOT NULL,
+  `seq_floor` bigint NOT NULL DEFAULT 0,
   PRIMARY KEY (`id`),
   UNIQUE KEY `regions_slug` (`slug`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
