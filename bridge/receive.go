@@ -320,10 +320,17 @@ func (r *Receiver) Follow(ctx context.Context, region *Region, chat Chat, merged
 		if receipt.Articles, err = r.articles(ctx, region, merged.Successor, before.Articles); err != nil {
 			return 0, fmt.Errorf("read successor: %w", err)
 		}
+		last, err := r.Desk.Absorbed(ctx, region, merged.Successor) // another ticket may have come after this one
+		if err != nil {
+			return 0, fmt.Errorf("look for merges: %w", err)
+		}
+		if merged.MergedAt.After(last) {
+			last = merged.MergedAt
+		}
 		for i, a := range receipt.Articles {
 			_, left := before.Articles[a.ID]
 			_, right := after.Articles[a.ID]
-			receipt.Articles[i].Foreign = !left && !right && !a.CreatedAt.After(merged.MergedAt)
+			receipt.Articles[i].Foreign = !left && !right && !a.CreatedAt.After(last)
 		}
 	}
 	return merged.Successor, r.store(ctx, receipt)

@@ -159,7 +159,9 @@ func (in *instance) shut() {
 // everybody is connected to every instance.
 type everybody struct{ w *world }
 
-func (e everybody) Watchers(bridge.RegionID) []bridge.DeviceHash { return []bridge.DeviceHash{{1}, {2}} }
+func (e everybody) Watchers(bridge.RegionID) []bridge.DeviceHash {
+	return []bridge.DeviceHash{{1}, {2}}
+}
 
 type nobody struct{}
 

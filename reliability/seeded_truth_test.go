@@ -78,7 +78,7 @@ func (w *world) learnt(t *ticket) bool {
 // missed says whether a ticket went out of sight before anybody could see that
 // its opening had arrived: then the message was sent again, and nobody here
 // knows this one.
-func (w *world) missed(t *ticket) bool { return t.away && !t.moved && !w.learnt(t) }
+func (w *world) missed(t *ticket) bool { return t.away && !w.learnt(t) }
 
 // hidden says whether a chat of the phone went on where its region's token sees
 // nothing: then its messages wait.
@@ -264,15 +264,17 @@ func (w *world) merge(from, to *ticket) {
 	to.closed = w.sim.State().Now // what comes with a merge was not left there by us
 	from.away = from.away || to.away || to.group != from.home
 	from.merged, from.moved, to.moved, from.into = true, true, true, to
-	for _, a := range w.answers {
-		if a.at == from {
-			a.at = to
-			a.stranded = a.stranded || from.owner != to.owner && to.owner != nil
-		}
-	}
 	to.unlearnt = to.unlearnt || from.unlearnt || unlearnt
 	maps.Copy(to.people, from.people)
-	to.blurred = to.blurred || from.blurred || from.group != to.home || from.home != to.home || len(to.people) > 1 && (to.unlearnt || to.owner == nil)
+	// Nobody can say whose it is, so neither device's chat takes it.
+	nobodys := len(to.people) > 1 && (to.unlearnt || to.owner == nil)
+	for _, a := range w.answers {
+		if a.at == from || a.at == to && nobodys {
+			a.at = to
+			a.stranded = a.stranded || from.owner != to.owner && to.owner != nil || nobodys
+		}
+	}
+	to.blurred = to.blurred || from.blurred || from.group != to.home || from.home != to.home || nobodys
 	if to.owner == nil {
 		to.owner = from.owner
 	}

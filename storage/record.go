@@ -72,7 +72,7 @@ func record(h *held, r *bridge.Receipt) error {
 	if r.Follow != 0 && anothers(h, known, ours, r.Articles) {
 		if mine, err := isOwn(h, r.Follow); err != nil || !mine {
 			h.detach() // as takeTicket does where the other chat has it already
-			return errors.Join(err, barOwn(h, ours, r.Articles))
+			return errors.Join(err, leave(h, known, ours, r.Articles))
 		}
 	}
 	foreign := foreignUpTo(h, known, ours, r.Articles)
@@ -139,15 +139,23 @@ func isOwn(h *held, ticket bridge.TicketID) (bool, error) {
 	return n > 0, err
 }
 
-// barOwn remembers that the device's messages have arrived in a ticket that the
-// chat does not take.
-func barOwn(h *held, ours map[bridge.MessageUUID]owner, articles []bridge.Article) error {
+// leave records a ticket that the chat does not take: that the device's messages
+// have arrived there, and which answers were taken back until now. What happens
+// there later is not followed.
+func leave(h *held, known map[bridge.ArticleID]article, ours map[bridge.MessageUUID]owner, articles []bridge.Article) error {
 	for _, a := range articles {
 		name, _ := bridge.ParseHeader(a.Header)
-		if o, own := ours[name]; own && o.device == h.d.id {
-			if err := place(h, a, o.id, true); err != nil {
-				return err
-			}
+		o, own := ours[name]
+		k := known[a.ID]
+		var err error
+		switch {
+		case own && o.device == h.d.id:
+			err = place(h, a, o.id, true)
+		case !own && k.message != 0 && k.device == h.d.id && !k.retracted && !a.Public:
+			err = retell(h, a, k.message)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
