@@ -62,6 +62,10 @@ type Chat struct {
 	Ticket      TicketID // 0: not opened yet
 	Customer    CustomerID
 	TicketState TicketState
+	Reopened    bool // the ticket was closed, and nobody has answered since it is open again
+
+	AnsweredAt time.Time // when a person last wrote to the device; zero: never
+	AskedAt    time.Time // of the user's last message, while no machine has answered it; else zero
 
 	CreatedAt     time.Time
 	LastMessageAt time.Time
@@ -103,5 +107,6 @@ type Publisher interface {
 type History struct {
 	Chat     Chat // the current chat
 	Seq      Seq  // the device's sequence; every change up to it is in Messages
+	Read     Seq  // messages up to it were read on the device
 	Messages []Message
 }

@@ -232,14 +232,18 @@ func (r *Receiver) record(ctx context.Context, region *Region, t Ticket, known K
 			return own
 		})
 	}
-	if err := r.store(ctx, receipt); err != nil || !merged {
+	if err := r.store(ctx, region, receipt); err != nil || !merged {
 		return err
 	}
 	_, err := r.Follow(ctx, region, known.Chat, t)
 	return err
 }
 
-func (r *Receiver) store(ctx context.Context, receipt Receipt) error {
+// store records a receipt, with no more of agents' names than the region shows.
+func (r *Receiver) store(ctx context.Context, region *Region, receipt Receipt) error {
+	for i := range receipt.Articles {
+		receipt.Articles[i].Name = region.Settings.Reception.Kept(receipt.Articles[i].Name)
+	}
 	slices.SortFunc(receipt.Articles, func(a, b Article) int { return int(a.ID - b.ID) })
 	receipt.Now = r.Now()
 	changes, err := r.Tickets.Record(ctx, receipt)
@@ -283,5 +287,5 @@ func (r *Receiver) Follow(ctx context.Context, region *Region, chat Chat, merged
 			receipt.Articles[i].Foreign = !ours && !a.CreatedAt.After(merged.MergedAt)
 		}
 	}
-	return merged.Successor, r.store(ctx, receipt)
+	return merged.Successor, r.store(ctx, region, receipt)
 }

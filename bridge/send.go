@@ -20,7 +20,8 @@ type ChatsDeps struct {
 	Store     ChatStore
 	Publisher Publisher
 	Exposures *Exposures
-	Wake      func() // tells the pump that there is work; must not block
+	Typist    *Typist // nil: agents are not told that somebody is writing
+	Wake      func()  // tells the pump that there is work; must not block
 	Now       func() time.Time
 }
 

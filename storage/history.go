@@ -26,10 +26,10 @@ func (s chats) History(ctx context.Context, r *bridge.Region, d bridge.DeviceHas
 		c     chat
 		found bool
 	)
-	err := each(tx, "SELECT "+chatColumns+", d.alias, d.seq FROM devices d JOIN chats c ON c.id = d.current_chat_id WHERE d.region_id = ? AND d.device_hash = ?",
+	err := each(tx, "SELECT "+chatColumns+", d.alias, d.seq, d.read_seq FROM devices d JOIN chats c ON c.id = d.current_chat_id WHERE d.region_id = ? AND d.device_hash = ?",
 		[]any{r.ID, d[:]}, func(scan func(...any) error) error {
 			found = true
-			return scanChat(scan, &c, &c.Alias, &h.Seq)
+			return scanChat(scan, &c, &c.Alias, &h.Seq, &h.Read)
 		})
 	if err != nil {
 		return bridge.History{}, failure(fmt.Errorf("read chat: %w", err))

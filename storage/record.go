@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
@@ -237,7 +238,7 @@ func linkOwn(h *held, a bridge.Article, message int64) error {
 	if err := link(h, a, message); err != nil {
 		return err
 	}
-	return h.setStatus(message, bridge.StatusSent, "", bridge.StatusQueued, bridge.StatusFailed)
+	return h.arrived(message, a.ID)
 }
 
 // recordOther stores an article that Deskbridge did not write. One of which
@@ -322,7 +323,12 @@ func show(h *held, a bridge.Article) error {
 		return err
 	}
 	if a.Automatic {
+		h.c.AskedAt = time.Time{}
 		return nil
+	}
+	h.c.Reopened = false
+	if wrote := moment(min(milli(a.CreatedAt), milli(h.now))); wrote.After(h.c.AnsweredAt) {
+		h.c.AnsweredAt = wrote
 	}
 	sent, err := list[int64](h.tx, "SELECT m.id FROM messages m LEFT JOIN articles a ON a.message_id = m.id"+
 		" WHERE m.chat_id = ? AND m.status = ? AND m.author = ? AND (a.article_id IS NULL OR a.article_id < ?) ORDER BY m.id",
