@@ -32,6 +32,7 @@ type App struct {
 	receiver   *bridge.Receiver
 	pump       *bridge.Pump
 	chats      *bridge.Chats
+	typist     *bridge.Typist
 	exposures  *bridge.Exposures
 	bus        *realtime.Bus // nil: none
 	calls      deskCalls
@@ -105,8 +106,9 @@ func (a *App) assemble(ctx context.Context) error {
 		Log: a.log, Now: a.now, Horizon: a.cfg.Zammad.WriteHorizon,
 	})
 	a.exposures = bridge.NewExposures(a.Store, a.log)
+	a.typist = bridge.NewTypist(bridge.TypistDeps{Desk: a.Desk, Log: a.log, Now: a.now})
 	a.chats = bridge.NewChats(bridge.ChatsDeps{
-		Store: a.Store, Publisher: a.watermarks, Exposures: a.exposures, Wake: a.pump.Wake, Now: a.now,
+		Store: a.Store, Publisher: a.watermarks, Exposures: a.exposures, Typist: a.typist, Wake: a.pump.Wake, Now: a.now,
 	})
 	keeper := bridge.NewKeeper(bridge.KeeperDeps{
 		Jobs: a.Store, Lanes: a.Store, Regions: a.Regions, Publisher: a.watermarks, Log: a.log, Now: a.now,

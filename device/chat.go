@@ -3,6 +3,7 @@ package device
 import (
 	"cmp"
 	"errors"
+	"net/http"
 
 	"github.com/gin-gonic/gin"
 
@@ -26,7 +27,7 @@ func (d *Door) read(c *gin.Context) error {
 	condition := c.Request.Header["If-None-Match"]
 	if len(condition) > 0 {
 		if seq, known := d.Watermarks.Seq(who.region.ID, who.device); known {
-			if tag := stateTag(who.region, seq, since); tag.in(condition) {
+			if tag, holds := newStateTag(who.region, seq, since).holds(condition, d.Now()); holds {
 				return notModified(c, tag)
 			}
 		}
@@ -36,11 +37,7 @@ func (d *Door) read(c *gin.Context) error {
 		return err
 	}
 	d.Watermarks.Learn(bridge.Change{Region: who.region.ID, Device: who.device, Seq: history.Seq})
-	tag := stateTag(who.region, history.Seq, since)
-	if tag.in(condition) {
-		return notModified(c, tag)
-	}
-	return d.answerState(c, who.region, history, tag)
+	return d.answerState(c, who, history, since)
 }
 
 // send stores a message, a consent or both, and answers with the same document
@@ -77,16 +74,18 @@ func (d *Door) send(c *gin.Context) error {
 			return err
 		}
 	}
-	return d.answerState(c, who.region, history, stateTag(who.region, history.Seq, since))
+	return d.answerState(c, who, history, since)
 }
 
 // state is the answer to every chat call, reading or writing.
 type state struct {
 	Messages          []message `json:"messages"`
 	EvaluationConsent bool      `json:"evaluation_consent"`
-	ChatbotTyping     bool      `json:"chatbot_typing"` // always false: no bot writes here
-	TicketURL         string    `json:"ticket_url"`     // always there, because apps need the key
-	Seq               int64     `json:"seq"`            // of the device; what it hands back as since
+	ChatbotTyping     bool      `json:"chatbot_typing"`
+	TicketURL         string    `json:"ticket_url"` // always there, because apps need the key
+	Seq               int64     `json:"seq"`        // of the device; what it hands back as since
+	Chat              chatState `json:"chat"`
+	Read              int64     `json:"read"` // messages up to this seq were read on the device
 }
 
 // message is a message on the wire. The keys up to content are those of the
@@ -101,6 +100,7 @@ type message struct {
 	Seq             int64    `json:"seq"`
 	Text            string   `json:"text"`
 	Author          string   `json:"author"`
+	Name            string   `json:"name,omitempty"` // of an agent, as far as the region shows it
 	Status          string   `json:"status"`
 	Attachments     []string `json:"attachments"` // always empty: messages have text only
 	ClientID        string   `json:"client_id,omitempty"`
@@ -121,7 +121,7 @@ const timeFormat = "2006-01-02T15:04:05.000Z"
 // attachments is the empty list that all messages share.
 var attachments = []string{}
 
-func wireMessage(m *bridge.Message) message {
+func wireMessage(r *bridge.Region, language string, m *bridge.Message) message {
 	out := message{
 		ID:              int64(m.ID),
 		CreatedAt:       m.CreatedAt.UTC().Format(timeFormat),
@@ -140,22 +140,35 @@ func wireMessage(m *bridge.Message) message {
 	if out.UserIsAuthor {
 		out.Role = roleUser
 	}
+	if m.Author == bridge.AuthorAgent && !m.Automatic && !m.Retracted {
+		out.Name = r.Settings.Reception.Shown(m.Name, language)
+	}
 	if m.Status == bridge.StatusFailed {
 		out.Error = m.FailCode
 	}
 	return out
 }
 
-func (d *Door) answerState(c *gin.Context, r *bridge.Region, h bridge.History, tag etag) error {
-	out := state{Messages: make([]message, len(h.Messages)), Seq: int64(h.Seq)}
+// answerState answers a reading with 304 where the client's tag still holds, and
+// all else with the state.
+func (d *Door) answerState(c *gin.Context, who caller, h bridge.History, since bridge.Seq) error {
+	p := d.presence(who.region, who.language, h)
+	tag := newStateTag(who.region, h.Seq, since).until(p.Until)
+	if c.Request.Method != http.MethodPost && tag.in(c.Request.Header["If-None-Match"]) {
+		return notModified(c, tag)
+	}
+	out := state{
+		Messages: make([]message, len(h.Messages)), Seq: int64(h.Seq), Read: int64(h.Read),
+		Chat: wireChat(p), ChatbotTyping: p.BotTyping,
+	}
 	for i := range h.Messages {
-		out.Messages[i] = wireMessage(&h.Messages[i])
+		out.Messages[i] = wireMessage(who.region, who.language, &h.Messages[i])
 	}
 	if h.Chat.Consent != nil {
 		out.EvaluationConsent = *h.Chat.Consent
 	}
-	if r.Settings.RevealTicketURL && h.Chat.Ticket != 0 {
-		out.TicketURL = d.TicketURL(r, h.Chat.Ticket)
+	if who.region.Settings.RevealTicketURL && h.Chat.Ticket != 0 {
+		out.TicketURL = d.TicketURL(who.region, h.Chat.Ticket)
 	}
 	return d.answerJSON(c, tag, &out)
 }
