@@ -29,7 +29,7 @@ type chat struct {
 	device       int64
 	consentAt    int64
 	checkedAt    int64
-	stateAt      int64 // by the desk's clock
+	stateAt      int64           // by the desk's clock
 	laneDue      sql.Null[int64] // invalid: the lane is empty
 	claim        string
 	claimedUntil int64

@@ -30,6 +30,7 @@ CREATE TABLE `chats` (
   `lane_due` bigint DEFAULT NULL,
   `claim_id` varchar(64) NOT NULL,
   `claimed_until` bigint NOT NULL,
+  `state_at` bigint NOT NULL DEFAULT 0,
   `reopened` tinyint NOT NULL DEFAULT 0,
   `answered_at` bigint NOT NULL DEFAULT 0,
   `asked_at` bigint NOT NULL DEFAULT 0,
