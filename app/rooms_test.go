@@ -53,6 +53,7 @@ var outside = map[string][]string{
 	"github.com/microcosm-cc/":       {"zammad/desk"},
 	"database/sql":                   {"storage", "storage/storagetest", "server", "bench"}, // server: to tell a dead database from a bug
 	"github.com/throttled/throttled": {"server"},
+	"github.com/coder/websocket":     {"device", "bench"},
 }
 
 func TestRoomsKnowOnlyWhomTheyMay(t *testing.T) {

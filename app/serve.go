@@ -50,6 +50,7 @@ func (a *App) Serve(ctx context.Context, opts ServeOptions) error {
 	hooks.Routes(frame.Engine())
 	device.New(device.Deps{
 		Chats: a.chats, Regions: a.Regions, Hasher: a.Hasher, Watermarks: a.watermarks, TicketURL: a.Desk.TicketURL, Limits: limits, Now: a.now,
+		Streams: frame,
 	}).Routes(frame.Limited())
 	frame.Engine().GET("/openapi.yaml", func(c *gin.Context) {
 		c.Data(http.StatusOK, "application/yaml; charset=utf-8", api.Spec())
@@ -120,6 +121,7 @@ func (a *App) serverConfig(shared *server.Shared) server.Config {
 		MaxBody: a.cfg.Limits.BodyBytes, WritesPerMinute: a.cfg.Limits.WritesPerMinute, ReadsPerMinute: a.cfg.Limits.ReadsPerMinute,
 		CountsAsRead: device.IsSignal,
 		Connections:  a.cfg.Limits.ConnectionsPerAddress, Shared: shared,
+		Streams: a.cfg.Limits.Streams, StreamsPerDevice: a.cfg.Limits.StreamsPerDevice,
 		ExemptLoopback: a.cfg.Limits.ExemptLoopback, ShutdownTimeout: a.cfg.ShutdownTimeout,
 		Checks: a.checks(),
 	}

@@ -12,7 +12,8 @@ import (
 // that many lanes don't come back at once.
 const (
 	restFirst    = time.Second      // after the first failure; doubles with each
-	restLongest  = 5 * time.Minute  // desk unavailable or ticket out of sight
+	restLongest  = 5 * time.Minute  // ticket out of sight, no access, refused
+	restDown     = time.Minute      // longest while the desk does not answer; its limiter keeps calls away meanwhile
 	restDoubt    = 15 * time.Second // longest pause between two looks while in doubt
 	restRegion   = 30 * time.Second // region without a usable desk
 	warnEvery    = 12               // tries without access: about an hour between two warnings
@@ -42,7 +43,7 @@ func (p *Pump) message(ctx context.Context, r *Region, w *Work) Outcome {
 		return p.settle(ctx, r, w)
 	}
 	if w.Chat.Ticket == 0 {
-		posted, err := p.write(ctx, w, func(ctx context.Context) (Posted, error) {
+		posted, err := begin(ctx, p, w, func(ctx context.Context) (Posted, error) {
 			return p.Desk.Open(ctx, r, Opening{
 				UUID: w.UUID, Text: w.Text, Alias: w.Chat.Alias, Language: w.Chat.Language, Consent: w.Chat.Consent,
 			})
@@ -54,11 +55,14 @@ func (p *Pump) message(ctx context.Context, r *Region, w *Work) Outcome {
 	}
 	reopen := w.Chat.TicketState == TicketClosed
 	if reopen {
-		allowed, err := p.Desk.Reopens(ctx, r, w.Chat.Ticket)
-		if err != nil {
+		ticket, allowed, err := p.Desk.Reopens(ctx, r, w.Chat.Ticket)
+		switch {
+		case err != nil:
 			return p.failed(w, err)
-		}
-		if !allowed {
+		case ticket.State != TicketClosed:
+			// To open it now could undo a merge.
+			return p.rest(w, Retry{Due: p.Now(), State: ticket.State, Reason: "the ticket is not closed any more"})
+		case !allowed:
 			return p.rest(w, Retry{Due: p.Now(), Detach: true, Reason: "the group's rule wants a new ticket"})
 		}
 	}
@@ -66,7 +70,7 @@ func (p *Pump) message(ctx context.Context, r *Region, w *Work) Outcome {
 	if err != nil && !errors.Is(err, ErrTicketUnknown) {
 		return p.rest(w, Retry{Due: p.Now().Add(restFirst), Reason: err.Error()})
 	}
-	posted, err := p.write(ctx, w, func(ctx context.Context) (Posted, error) {
+	posted, err := begin(ctx, p, w, func(ctx context.Context) (Posted, error) {
 		return p.Desk.Post(ctx, r, Post{
 			UUID: w.UUID, Text: w.Text, Ticket: w.Chat.Ticket, Customer: w.Chat.Customer, Reopen: reopen, Known: ids(known.Articles),
 		})
@@ -74,14 +78,15 @@ func (p *Pump) message(ctx context.Context, r *Region, w *Work) Outcome {
 	return p.posted(ctx, r, w, posted, err)
 }
 
-// write begins a write only in the first half of the horizon since its work was
+// begin begins a write only in the first half of the horizon since its work was
 // taken, waiting for the desk's limiter included; the second half is for its
 // end. A process that stood still (SIGSTOP, a frozen machine) may have lost its
 // lane, and whoever has it now looks for the write no longer than the horizon.
-func (p *Pump) write(ctx context.Context, w *Work, call func(context.Context) (Posted, error)) (Posted, error) {
+func begin[T any](ctx context.Context, p *Pump, w *Work, call func(context.Context) (T, error)) (T, error) {
 	passed := p.Now().Round(0).Sub(w.TakenAt.Round(0)) // by the wall clock: the other one stops with a frozen machine
 	if passed > p.Horizon/2 {
-		return Posted{}, &DeskError{Kind: DeskUnavailable, Reason: "too much time has passed to begin the write"}
+		var none T
+		return none, &DeskError{Kind: DeskUnavailable, Reason: "too much time has passed to begin the write"}
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.Horizon/2)
 	defer cancel()
@@ -95,7 +100,7 @@ func (p *Pump) posted(ctx context.Context, r *Region, w *Work, posted Posted, er
 	}
 	switch posted.Ticket.State {
 	case TicketClosed: // closed in the same moment: the message must not rest there
-		reopened, err := p.Desk.Reopen(ctx, r, posted.Ticket.ID)
+		reopened, err := begin(ctx, p, w, func(ctx context.Context) (Ticket, error) { return p.Desk.Reopen(ctx, r, posted.Ticket.ID) })
 		kind := KindOf(err)
 		switch {
 		case err == nil:
@@ -104,7 +109,7 @@ func (p *Pump) posted(ctx context.Context, r *Region, w *Work, posted Posted, er
 			p.Log.WarnContext(ctx, "a message met a ticket just closed, and it may not be reopened; the next message will ask the group's rule", "chat", w.Chat.ID, "error", err)
 		default: // in doubt: it is found next time, and its ticket reopened then
 			return p.rest(w, Retry{
-				Due: p.Now().Add(backoff(w.Attempts, restLongest)), Doubt: true, Attempt: true, Refused: kind == DeskMasked, Reason: err.Error(),
+				Due: p.Now().Add(backoff(w.Attempts, longest(err))), Doubt: true, Attempt: true, Refused: kind == DeskMasked, Reason: err.Error(),
 			})
 		}
 	case TicketMerged: // merged in the same moment: the successor must have it too
@@ -121,20 +126,44 @@ func (p *Pump) settle(ctx context.Context, r *Region, w *Work) Outcome {
 	now := p.Now()
 	switch {
 	case err != nil:
-		return p.rest(w, Retry{Due: now.Add(backoff(w.Attempts, restLongest)), Doubt: true, Attempt: true, Reason: err.Error()})
+		return p.unsettled(w, err)
 	// What is in the shell of a merge that the chat has left says nothing about
 	// the try that came after.
 	case found && (posted.Ticket.State != TicketMerged || posted.Ticket.ID == w.Chat.Ticket):
-		return p.posted(ctx, r, w, posted, nil)
+		return p.found(ctx, r, w, posted)
 	case now.Before(w.StartedAt.Add(p.Horizon)):
 		return p.rest(w, Retry{Due: now.Add(backoff(w.Attempts, restDoubt)), Doubt: true, Attempt: true, Reason: "the write may still be running"})
 	case w.Chat.Ticket != 0:
 		// What is out of sight is not found although it may be there.
 		if _, err := p.Desk.Ticket(ctx, r, w.Chat.Ticket); err != nil && KindOf(err) != DeskGone {
-			return p.rest(w, Retry{Due: now.Add(backoff(w.Attempts, restLongest)), Doubt: true, Attempt: true, Reason: err.Error()})
+			return p.unsettled(w, err)
 		}
 	}
 	return p.rest(w, Retry{Due: now, Reason: "the write did not arrive"})
+}
+
+// found looks at where a message in doubt has arrived. A ticket that took others
+// in may be somebody else's, with the message's own ticket merged into it.
+func (p *Pump) found(ctx context.Context, r *Region, w *Work, posted Posted) Outcome {
+	if posted.Ticket.ID == w.Chat.Ticket {
+		return p.posted(ctx, r, w, posted, nil)
+	}
+	merged, err := p.Desk.Absorbed(ctx, r, posted.Ticket.ID)
+	if err == nil && merged.IsZero() {
+		return p.posted(ctx, r, w, posted, nil)
+	}
+	if err == nil {
+		err = p.Receiver.adopt(ctx, r, w.Chat, posted.Ticket, merged)
+	}
+	if err != nil {
+		return p.unsettled(w, err)
+	}
+	return Outcome{Work: w.ID, Sent: &Sent{}}
+}
+
+// unsettled keeps work in doubt after a look that failed.
+func (p *Pump) unsettled(w *Work, err error) Outcome {
+	return p.rest(w, Retry{Due: p.Now().Add(backoff(w.Attempts, longest(err))), Doubt: true, Attempt: true, Reason: err.Error()})
 }
 
 // follow moves the chat to the ticket that took its ticket in.
@@ -173,7 +202,7 @@ func (p *Pump) label(ctx context.Context, r *Region, w *Work) Outcome {
 		p.Log.WarnContext(ctx, "the label of a ticket could not follow its chat", "chat", w.Chat.ID, "error", err)
 		return Outcome{Work: w.ID}
 	}
-	return p.rest(w, Retry{Due: p.Now().Add(backoff(w.Attempts, restLongest)), Attempt: true, Reason: err.Error()})
+	return p.rest(w, Retry{Due: p.Now().Add(backoff(w.Attempts, longest(err))), Attempt: true, Reason: err.Error()})
 }
 
 // lastRefusal says whether a refusal is one too many.
@@ -211,7 +240,10 @@ func (p *Pump) note(ctx context.Context, r *Region, w *Work) Outcome {
 	case w.InDoubt():
 		return p.rest(w, Retry{Due: now, Reason: "the note did not arrive"})
 	}
-	if err := p.Desk.Note(ctx, r, Note{UUID: uuid, Ticket: w.Chat.Ticket, Text: refusedNote(w.Cause)}); err != nil {
+	_, err = begin(ctx, p, w, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, p.Desk.Note(ctx, r, Note{UUID: uuid, Ticket: w.Chat.Ticket, Text: refusedNote(w.Cause)})
+	})
+	if err != nil {
 		return p.unnoted(ctx, w, err, KindOf(err) == DeskAmbiguous)
 	}
 	return Outcome{Work: w.ID}
@@ -226,13 +258,13 @@ func (p *Pump) unnoted(ctx context.Context, w *Work, err error, doubt bool) Outc
 		return Outcome{Work: w.ID}
 	}
 	return p.rest(w, Retry{
-		Due: p.Now().Add(backoff(w.Attempts, restLongest)), Doubt: doubt, Attempt: true, Refused: kind == DeskMasked, Reason: err.Error(),
+		Due: p.Now().Add(backoff(w.Attempts, longest(err))), Doubt: doubt, Attempt: true, Refused: kind == DeskMasked, Reason: err.Error(),
 	})
 }
 
 // failed decides what a failed call means for the work.
 func (p *Pump) failed(w *Work, err error) Outcome {
-	retry := Retry{Due: p.Now().Add(backoff(w.Attempts, restLongest)), Attempt: true, Reason: err.Error()}
+	retry := Retry{Due: p.Now().Add(backoff(w.Attempts, longest(err))), Attempt: true, Reason: err.Error()}
 	switch KindOf(err) {
 	case DeskAmbiguous:
 		retry.Doubt = true
@@ -267,11 +299,19 @@ func setAside(w *Work, err error) Outcome {
 	return Outcome{Work: w.ID, Failed: f}
 }
 
+// longest is the longest rest after a failed call.
+func longest(err error) time.Duration {
+	if KindOf(err) == DeskUnavailable {
+		return restDown
+	}
+	return restLongest
+}
+
 // backoff gives the rest after a number of failed tries, with jitter.
-func backoff(attempts int, longest time.Duration) time.Duration {
-	rest := longest
+func backoff(attempts int, most time.Duration) time.Duration {
+	rest := most
 	if attempts < 20 {
-		rest = min(restFirst<<attempts, longest)
+		rest = min(restFirst<<attempts, most)
 	}
 	return rest + rand.N(rest/2+1)
 }

@@ -110,6 +110,7 @@ type Publisher interface {
 type History struct {
 	Chat     Chat // the current chat
 	Seq      Seq  // the device's sequence; every change up to it is in Messages
+	Anew     bool // since could not be kept: Messages is everything, and what the device has is to be forgotten
 	Read     Seq  // messages up to it were read on the device
 	Messages []Message
 }

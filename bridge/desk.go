@@ -42,8 +42,8 @@ type Desk interface {
 	// ErrWebhookBody for anything that is not a delivery.
 	ReadDelivery(body []byte) (Ticket, error)
 	// Reopens says whether a message may reopen this closed ticket, by the
-	// rule of the ticket's group: one call.
-	Reopens(ctx context.Context, r *Region, id TicketID) (bool, error)
+	// rule of the ticket's group, and gives the ticket as it is now: one call.
+	Reopens(ctx context.Context, r *Region, id TicketID) (t Ticket, allowed bool, err error)
 	// Reopen sets a closed ticket open again, as an agent may whatever the
 	// group's rule says: one call. It is for a message that met a ticket which
 	// was closed in the same moment. It gives the ticket as it is then.

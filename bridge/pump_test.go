@@ -91,6 +91,10 @@ func (d *scriptedDesk) Reopen(_ context.Context, _ *bridge.Region, id bridge.Tic
 	return bridge.Ticket{ID: id, State: bridge.TicketOpen}, nil
 }
 
+func (d *scriptedDesk) Absorbed(context.Context, *bridge.Region, bridge.TicketID) (time.Time, error) {
+	return time.Time{}, nil
+}
+
 func (d *scriptedDesk) Note(_ context.Context, _ *bridge.Region, n bridge.Note) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -108,8 +112,8 @@ func (d *scriptedDesk) writeNote(n bridge.Note) {
 	d.articles[n.UUID] = bridge.Posted{Ticket: bridge.Ticket{ID: n.Ticket, State: bridge.TicketOpen}}
 }
 
-func (d *scriptedDesk) Reopens(context.Context, *bridge.Region, bridge.TicketID) (bool, error) {
-	return d.reopens, nil
+func (d *scriptedDesk) Reopens(_ context.Context, _ *bridge.Region, id bridge.TicketID) (bridge.Ticket, bool, error) {
+	return bridge.Ticket{ID: id, State: bridge.TicketClosed}, d.reopens, nil
 }
 
 // lanes is a pump over a real store, with a clock that the test moves.

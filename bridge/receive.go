@@ -148,7 +148,7 @@ func (r *Receiver) receive(ctx context.Context, region *Region, t Ticket, known 
 	}
 	var missing []ArticleID
 	for _, id := range t.Articles {
-		if known.Articles[id] {
+		if _, ok := known.Articles[id]; ok {
 			continue
 		}
 		if a, ok := included[id]; ok {
@@ -183,8 +183,8 @@ func (r *Receiver) receive(ctx context.Context, region *Region, t Ticket, known 
 
 // readWhole reads all articles of a ticket and compares visibility too.
 func (r *Receiver) readWhole(ctx context.Context, region *Region, t Ticket, known KnownTicket) error {
-	articles, err := r.Desk.Articles(ctx, region, t.ID)
-	if err != nil {
+	articles, err := r.articles(ctx, region, t.ID, known.Articles)
+	if err != nil && !(t.State == TicketMerged && errors.Is(err, errMovedOn)) {
 		return fmt.Errorf("read articles: %w", err)
 	}
 	if err := r.doubt(ctx, region, known, t.ID, articles); err != nil {
@@ -195,6 +195,34 @@ func (r *Receiver) readWhole(ctx context.Context, region *Region, t Ticket, know
 	})
 }
 
+// errMovedOn says that a ticket was merged into another while it was read. It
+// comes with what was read, and whoever did not know of the merge tries again.
+var errMovedOn = errors.New("the ticket was merged while it was read")
+
+// articles reads all articles of a ticket. One that is shown and not among them
+// was deleted, or it has moved on with a merge: the ticket is asked which.
+func (r *Receiver) articles(ctx context.Context, region *Region, id TicketID, known map[ArticleID]bool) ([]Article, error) {
+	articles, err := r.Desk.Articles(ctx, region, id)
+	if err != nil {
+		return nil, err
+	}
+	there := make(map[ArticleID]bool, len(articles))
+	for _, a := range articles {
+		there[a.ID] = true
+	}
+	for article, shown := range known {
+		if !shown || there[article] {
+			continue
+		}
+		ticket, err := r.Desk.Ticket(ctx, region, id)
+		if err == nil && ticket.State == TicketMerged {
+			err = errMovedOn
+		}
+		return articles, err
+	}
+	return articles, nil
+}
+
 // doubt marks articles that may be another person's: an agent may have merged a
 // stranger's ticket into this one, and then nobody can say whose an unknown
 // article from before the merge is. Only articles that no delivery brought are
@@ -202,7 +230,8 @@ func (r *Receiver) readWhole(ctx context.Context, region *Region, t Ticket, know
 func (r *Receiver) doubt(ctx context.Context, region *Region, known KnownTicket, ticket TicketID, articles []Article) error {
 	news := func(a Article) bool {
 		_, own := ParseHeader(a.Header)
-		return !own && a.Public && !a.FromUser && !known.Articles[a.ID]
+		_, old := known.Articles[a.ID]
+		return !own && a.Public && !a.FromUser && !old
 	}
 	if !slices.ContainsFunc(articles, news) {
 		return nil
@@ -279,13 +308,29 @@ func (r *Receiver) Follow(ctx context.Context, region *Region, chat Chat, merged
 	}
 	before, after := known[merged.ID], known[merged.Successor]
 	if after.Chat.ID == 0 || after.Chat.Region == chat.Region && after.Chat.Device == chat.Device {
-		if receipt.Articles, err = r.Desk.Articles(ctx, region, merged.Successor); err != nil {
+		if receipt.Articles, err = r.articles(ctx, region, merged.Successor, before.Articles); err != nil {
 			return 0, fmt.Errorf("read successor: %w", err)
 		}
 		for i, a := range receipt.Articles {
-			ours := before.Articles[a.ID] || after.Articles[a.ID]
-			receipt.Articles[i].Foreign = !ours && !a.CreatedAt.After(merged.MergedAt)
+			_, left := before.Articles[a.ID]
+			_, right := after.Articles[a.ID]
+			receipt.Articles[i].Foreign = !left && !right && !a.CreatedAt.After(merged.MergedAt)
 		}
 	}
 	return merged.Successor, r.store(ctx, region, receipt)
+}
+
+// adopt gives a chat the ticket in which its message was found and into which
+// its own was merged before anybody here knew it. What stood in it before may be
+// another person's conversation, and is never shown. If it holds another
+// device's messages, nobody can say whose it is, and the chat is left without it.
+func (r *Receiver) adopt(ctx context.Context, region *Region, chat Chat, ticket Ticket, merged time.Time) error {
+	articles, err := r.Desk.Articles(ctx, region, ticket.ID)
+	if err != nil {
+		return fmt.Errorf("read the ticket of a found message: %w", err)
+	}
+	for i, a := range articles {
+		articles[i].Foreign = !a.CreatedAt.After(merged)
+	}
+	return r.store(ctx, region, Receipt{Chat: chat.ID, Follow: ticket.ID, Merged: chat.Ticket, State: ticket.State, Articles: articles})
 }

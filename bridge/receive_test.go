@@ -1,6 +1,7 @@
 package bridge_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -19,6 +20,7 @@ type openTicket struct {
 	reads  int
 	notes  []bridge.Note
 	fails  error // of a note; it is written nevertheless
+	now    bridge.TicketState
 }
 
 func (d *openTicket) ReadDelivery([]byte) (bridge.Ticket, error) { return d.ticket, nil }
@@ -26,6 +28,18 @@ func (d *openTicket) ReadDelivery([]byte) (bridge.Ticket, error) { return d.tick
 func (d *openTicket) Articles(context.Context, *bridge.Region, bridge.TicketID) ([]bridge.Article, error) {
 	d.reads++
 	return d.inside, nil
+}
+
+func (d *openTicket) Ticket(_ context.Context, _ *bridge.Region, id bridge.TicketID) (bridge.Ticket, error) {
+	return bridge.Ticket{ID: id, State: cmp.Or(d.now, bridge.TicketOpen)}, nil
+}
+
+func (d *openTicket) Absorbed(context.Context, *bridge.Region, bridge.TicketID) (time.Time, error) {
+	return time.Time{}, nil
+}
+
+func (d *openTicket) Changed(context.Context, *bridge.Region, time.Time) ([]bridge.Ticket, error) {
+	return []bridge.Ticket{d.ticket}, nil
 }
 
 func (d *openTicket) Note(_ context.Context, _ *bridge.Region, n bridge.Note) error {
@@ -154,6 +168,41 @@ func TestAnAnswerRevivesAnExpiredChat(t *testing.T) {
 	}
 	if got := fmt.Sprint(h.Messages[0].Text, ", ", h.Messages[1].Text); got != "one, at last" {
 		t.Errorf("the device sees %q", got)
+	}
+}
+
+// An agent merges the ticket after reconciliation has found it and before it has
+// read its articles, which have moved on then: they were not deleted.
+func TestAMergeWhileATicketIsReadTakesNothingBack(t *testing.T) {
+	l, d, r := abandoned(t)
+	l.send("again") // a new chat, in ticket 102
+	l.step(0)
+	answer := bridge.Article{ID: 61, Ticket: 102, Public: true, Text: "answer", CreatedAt: l.now}
+	read := func(shown bool, articles ...bridge.Article) error {
+		t.Helper()
+		l.now = l.now.Add(time.Minute)
+		d.inside = articles
+		d.ticket = bridge.Ticket{ID: 102, State: bridge.TicketOpen, ChangedAt: l.now}
+		_, err := r.Reconcile(t.Context(), false)
+		h, failed := l.chats.History(t.Context(), l.region, device, 0)
+		if failed != nil {
+			t.Fatal(failed)
+		}
+		if last := h.Messages[len(h.Messages)-1].Text; (last == "answer") != shown {
+			t.Errorf("the last message is %q", last)
+		}
+		return err
+	}
+	if err := read(true, answer); err != nil {
+		t.Fatal(err)
+	}
+	d.now = bridge.TicketMerged
+	if err := read(true); err == nil {
+		t.Error("half of a merge was taken for the whole")
+	}
+	d.now = bridge.TicketOpen
+	if err := read(false); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -56,7 +56,7 @@ type Outcome struct {
 
 // Sent says that the message is in the desk.
 type Sent struct {
-	Ticket   TicketID
+	Ticket   TicketID // becomes the chat's; 0: the chat stays with what it has
 	State    TicketState
 	StateAt  time.Time // by the desk's clock
 	Customer CustomerID
@@ -148,7 +148,7 @@ type Receipt struct {
 // KnownTicket is what is stored about a ticket of a chat.
 type KnownTicket struct {
 	Chat      Chat
-	Articles  map[ArticleID]bool // every article that was ever read or written
+	Articles  map[ArticleID]bool // every article that was ever read or written; true: it is shown, and in this ticket
 	CheckedAt time.Time          // the ChangedAt up to which visibility was compared
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -20,11 +21,14 @@ func (d *Door) read(c *gin.Context) error {
 		}
 		return err
 	}
-	since, err := parseSince(c.Request.URL.RawQuery)
+	q, err := parseQuery(c.Request.URL.RawQuery)
 	if err != nil {
 		return err
 	}
-	condition := c.Request.Header["If-None-Match"]
+	since, condition := q.since, c.Request.Header["If-None-Match"]
+	if q.wait > 0 && c.Request.Method == http.MethodGet && (q.given || len(condition) > 0) {
+		return d.await(c, who, q, condition)
+	}
 	if len(condition) > 0 {
 		if seq, known := d.Watermarks.Seq(who.region.ID, who.device); known {
 			if tag, holds := newStateTag(who.region, seq, since).holds(condition, d.Now()); holds {
@@ -40,6 +44,56 @@ func (d *Door) read(c *gin.Context) error {
 	return d.answerState(c, who, history, since)
 }
 
+// await answers a poll as soon as there is something newer than its since or its
+// tag, and when its time is over.
+func (d *Door) await(c *gin.Context, who caller, q query, condition []string) error {
+	stopping, done, err := d.place(c, who)
+	if err != nil {
+		return err
+	}
+	defer done()
+	news, stop := d.Watermarks.Watch(who.region.ID, who.device)
+	defer stop()
+	over := time.NewTimer(q.wait)
+	defer over.Stop()
+	for last := false; ; {
+		history, err := d.Chats.History(c.Request.Context(), who.region, who.device, q.since)
+		absent := errors.Is(err, bridge.ErrChatNotFound) && q.since == 0 && len(condition) == 0 // a chat may yet begin
+		if err != nil && (!absent || last) {
+			return err
+		}
+		p := d.presence(who.region, who.language, history)
+		state := newStateTag(who.region, history.Seq, q.since)
+		tag := state.until(p.Until)
+		_, known := state.holds(condition, d.Now())
+		known = known || tag.in(condition) // a star
+		if fresh := !absent && !known && (len(condition) > 0 || history.Seq != q.since); fresh || last {
+			if known {
+				return notModified(c, tag)
+			}
+			return d.answerState(c, who, history, q.since)
+		}
+		var turn <-chan time.Time
+		if !absent && !p.Until.IsZero() {
+			turn = time.After(p.Until.Sub(d.Now()))
+		}
+		select {
+		case <-c.Request.Context().Done():
+			return nil // nobody is there to answer
+		case <-turn: // somebody stopped typing, or went home
+			last = true
+		case <-news:
+		case <-stopping:
+			last = true
+		case <-over.C:
+			last = true
+		}
+		if err := d.still(&who); err != nil {
+			return err
+		}
+	}
+}
+
 // send stores a message, a consent or both, and answers with the same document
 // as a poll. What it answers with 200 is durable; it never waits for the desk.
 func (d *Door) send(c *gin.Context) error {
@@ -50,10 +104,11 @@ func (d *Door) send(c *gin.Context) error {
 	if err := d.Limits.write(c, who); err != nil {
 		return err
 	}
-	since, err := parseSince(c.Request.URL.RawQuery)
+	q, err := parseQuery(c.Request.URL.RawQuery)
 	if err != nil {
 		return err
 	}
+	since := q.since
 	sending, err := readSending(c.Request, cmp.Or(who.region.Settings.MaxText, bridge.DefaultMaxText))
 	if err != nil {
 		return err
@@ -82,8 +137,9 @@ type state struct {
 	Messages          []message `json:"messages"`
 	EvaluationConsent bool      `json:"evaluation_consent"`
 	ChatbotTyping     bool      `json:"chatbot_typing"`
-	TicketURL         string    `json:"ticket_url"` // always there, because apps need the key
-	Seq               int64     `json:"seq"`        // of the device; what it hands back as since
+	TicketURL         string    `json:"ticket_url"`      // always there, because apps need the key
+	Seq               int64     `json:"seq"`             // of the device; what it hands back as since
+	Reset             bool      `json:"reset,omitempty"` // since could not be kept: this is everything
 	Chat              chatState `json:"chat"`
 	Read              int64     `json:"read"` // messages up to this seq were read on the device
 }
@@ -159,7 +215,7 @@ func (d *Door) answerState(c *gin.Context, who caller, h bridge.History, since b
 	}
 	out := state{
 		Messages: make([]message, len(h.Messages)), Seq: int64(h.Seq), Read: int64(h.Read),
-		Chat: wireChat(p), ChatbotTyping: p.BotTyping,
+		Reset: h.Anew, Chat: wireChat(p), ChatbotTyping: p.BotTyping,
 	}
 	for i := range h.Messages {
 		out.Messages[i] = wireMessage(who.region, who.language, &h.Messages[i])

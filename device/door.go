@@ -42,6 +42,8 @@ type Regions interface {
 type Watermarks interface {
 	Seq(r bridge.RegionID, d bridge.DeviceHash) (bridge.Seq, bool)
 	Learn(c bridge.Change)
+	// Watch tells of changes of a device until stop; see realtime.
+	Watch(r bridge.RegionID, d bridge.DeviceHash) (news <-chan struct{}, stop func())
 }
 
 // Deps is what the door works with. What says nothing of nil is required.
@@ -53,6 +55,8 @@ type Deps struct {
 	// TicketURL is the address at which agents see a ticket. It is asked only
 	// for regions that reveal it.
 	TicketURL func(r *bridge.Region, id bridge.TicketID) string
+	// Streams keeps what lasts: event streams, sockets, polls that wait.
+	Streams Streams
 	// Limits of writing; the zero value has none.
 	Limits Limits
 	// Now is the clock; nil: time.Now.
@@ -63,6 +67,7 @@ type Deps struct {
 type Door struct {
 	Deps
 	buffers sync.Pool // of *bytes.Buffer, for answers
+	pace    pace
 }
 
 // New makes a door.
@@ -70,7 +75,7 @@ func New(deps Deps) *Door {
 	if deps.Now == nil {
 		deps.Now = time.Now
 	}
-	d := &Door{Deps: deps}
+	d := &Door{Deps: deps, pace: pace{beat: beatEvery, patience: patience, again: lookAgain}}
 	d.buffers.New = func() any { return new(bytes.Buffer) }
 	return d
 }
@@ -92,7 +97,9 @@ func (d *Door) Routes(r gin.IRouter) {
 		r.POST(chat, server.H(d.send))
 	}
 	r.POST("/api/v3/:x/:y/chat/:device/read/", server.H(d.markRead))
-	r.POST("/api/v3/:x/:y/chat/:device/typing/", server.H(d.typing))
+	r.POST("/api/v3/:x/:y/chat/:device/typing/", server.H(d.hearTyping))
+	d.get(r, "/api/v3/:x/:y/chat/:device/events/", d.events)
+	d.get(r, "/api/v3/:x/:y/chat/:device/socket/", d.socket)
 	d.get(r, "/api/v3/:x/is_chat_enabled/", d.regionEnabled)
 	d.get(r, "/api/v3/:x/:y/is_chat_enabled/", d.deviceEnabled)
 	d.get(r, "/api/v3/regions/", d.regionList)

@@ -25,11 +25,7 @@ func (d *Door) presence(r *bridge.Region, language string, h bridge.History) bri
 	return r.Presence(&h.Chat, language, d.Now())
 }
 
-// chatState gives `chat` on the wire.
-func (d *Door) chatState(r *bridge.Region, language string, h bridge.History) chatState {
-	return wireChat(d.presence(r, language, h))
-}
-
+// wireChat gives `chat` on the wire.
 func wireChat(p bridge.Presence) chatState {
 	return chatState{State: string(p.State), Notice: p.Notice, Away: p.Away, Typing: p.AgentTyping}
 }
@@ -75,9 +71,9 @@ func errReadSeq() error {
 	return refuse(bridge.ErrBody, "The field seq must be the seq of a message.")
 }
 
-// typing takes that the user is writing. There is nothing to say but that; a
+// hearTyping takes that the user is writing. There is nothing to say but that; a
 // body is not read.
-func (d *Door) typing(c *gin.Context) error {
+func (d *Door) hearTyping(c *gin.Context) error {
 	who, err := d.caller(c)
 	if err != nil {
 		return err

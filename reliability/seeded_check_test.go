@@ -107,9 +107,9 @@ func (w *world) checkAnswers(p *phone, messages []bridge.Message) {
 		case a.owner != p:
 		case n > 1:
 			w.broke("%s: %q is shown %d times", p.name, text, n)
-		case n == 1 && (!a.public || a.gone) && !a.stranded:
+		case n == 1 && (!a.public || a.gone) && !a.stranded && a.at.group == p.place.group: // out of sight nobody sees that it was taken back
 			w.broke("%s: %q is shown although it was taken back", p.name, text)
-		case n == 0 && a.public && !a.gone && !a.excused:
+		case n == 0 && a.public && !a.gone && !a.excused && !w.missed(a.at):
 			w.broke("%s: the answer %q in ticket %d never came", p.name, text, a.at.id)
 		}
 	}
@@ -196,7 +196,7 @@ func (w *world) checkChats(state simulator.State) {
 			continue
 		}
 		t := w.tickets[a.Ticket]
-		if t == nil || t.moved {
+		if t == nil || t.moved || w.missed(t) {
 			continue
 		}
 		if other, ok := where[s.got.Chat]; ok && other != a.Ticket {

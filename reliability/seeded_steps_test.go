@@ -375,7 +375,7 @@ func (w *world) stranger(group string) *ticket {
 		w.note("  refused: %v", err)
 		return nil
 	}
-	t := &ticket{id: int(made.ID), number: made.Number, group: group, home: group}
+	t := &ticket{id: int(made.ID), number: made.Number, group: group, home: group, people: make(map[*phone]bool)}
 	if group == backoffice {
 		t.home = w.places[0].group
 	}

@@ -113,15 +113,37 @@ func TestStories(t *testing.T) {
 			w.wait(time.Second)
 			a := w.answers["agent-1"]
 			a.gone = w.agent.Articles.Delete(context.Background(), zammad.ArticleID(a.id)) == nil
-			p := w.sends("north-0")
-			m := &sending{phone: p, text: "afresh", key: "afresh"}
-			p.sendings, w.sent[m.text] = append(p.sendings, m), m
-			replies := make(chan reply, 1)
-			w.request(p, bridge.Sending{Device: p.hash, Language: "de", Text: m.text, ClientKey: m.key, ForceNew: true}, replies)
-			w.replied(m, <-replies, 1)
+			w.sends("north-0")
+			w.merge(one, w.afresh("north-0"))
+		},
+		"the tickets of two devices are merged before anybody knew either": func(w *world) {
+			one, other := w.unheard("south-0"), w.unheard("south-1")
+			w.merge(one, other)
+			w.write(other, false, "")
 			w.wait(time.Second)
-			w.discover()
-			w.merge(one, w.one(0, func(t *ticket) bool { return t != one }))
+		},
+		"a ticket is merged into a stranger's before its device knows of it": func(w *world) {
+			one, other := w.unheard("south-1"), w.stranger("SOUTH")
+			w.wait(time.Second / 4)
+			w.merge(one, other)
+			w.wait(time.Second)
+		},
+		"the tickets of two regions' devices go into a stranger's, one of them out of sight": func(w *world) {
+			one, two, other := w.says("south-1"), w.says("north-1"), w.stranger("NORTH")
+			w.merge(one, other)
+			w.merge(two, other)
+			w.says("south-1")
+			w.write(other, false, "")
+			w.wait(time.Second)
+		},
+		"a closed ticket is merged out of sight, and what took it in is deleted": func(w *world) {
+			one, other := w.says("south-1"), w.says("south-0")
+			w.close(one)
+			w.move(one, "NORTH")
+			w.wait(40 * time.Second)
+			w.merge(one, other)
+			w.erase(other)
+			w.sends("south-1")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -155,6 +177,40 @@ func (w *world) says(name string) *ticket {
 		return nil
 	}
 	return list[len(list)-1]
+}
+
+// unheard lets a phone send its first message, whose answer is lost, and gives
+// the ticket that nobody here knows yet.
+func (w *world) unheard(name string) *ticket {
+	w.net.set(&fault{kind: cutAfter, only: "write", times: 1})
+	p := w.sends(name)
+	w.wait(time.Second / 4)
+	w.discover()
+	return w.one(0, func(t *ticket) bool { return t.owner == p })
+}
+
+// afresh lets a phone begin a new chat, and gives its ticket.
+func (w *world) afresh(name string) *ticket {
+	p := w.sends(name)
+	m := &sending{phone: p, text: "afresh", key: "afresh"}
+	p.sendings, w.sent[m.text] = append(p.sendings, m), m
+	replies := make(chan reply, 1)
+	w.request(p, bridge.Sending{Device: p.hash, Language: "de", Text: m.text, ClientKey: m.key, ForceNew: true}, replies)
+	w.replied(m, <-replies, 1)
+	w.wait(time.Second)
+	w.discover()
+	list := w.here(func(t *ticket) bool { return t.owner == p })
+	return list[len(list)-1]
+}
+
+// close lets an agent close a ticket.
+func (w *world) close(t *ticket) {
+	made, err := w.agent.Tickets.Update(context.Background(), zammad.TicketID(t.id), zammad.TicketUpdate{State: "closed"})
+	if err != nil {
+		w.note("  refused: %v", err)
+		return
+	}
+	t.closed = made.UpdatedAt
 }
 
 func (w *world) wait(d time.Duration) { <-time.After(d) }

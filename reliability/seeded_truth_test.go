@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -60,7 +61,24 @@ type ticket struct {
 	into    *ticket
 	away    bool // it was out of its region's sight once
 	blurred bool // it took in a ticket that its region does not see, so nobody can tell when: answers that no webhook brings are withheld
+
+	people   map[*phone]bool // whose messages merges have brought together
+	unlearnt bool            // one of them came before any instance knew its ticket: nobody can say whose it is then
 }
+
+// learnt says whether an instance knows whose ticket this is.
+func (w *world) learnt(t *ticket) bool {
+	if t.owner == nil {
+		return true
+	}
+	_, err := w.raw.KnownTicket(context.Background(), t.owner.place.region.Desk, bridge.TicketID(t.id))
+	return err == nil
+}
+
+// missed says whether a ticket went out of sight before anybody could see that
+// its opening had arrived: then the message was sent again, and nobody here
+// knows this one.
+func (w *world) missed(t *ticket) bool { return t.away && !t.moved && !w.learnt(t) }
 
 // hidden says whether a chat of the phone went on where its region's token sees
 // nothing: then its messages wait.
@@ -103,7 +121,7 @@ func (w *world) discover() simulator.State {
 			continue
 		}
 		t := tickets[a.Ticket]
-		w.tickets[a.Ticket] = &ticket{id: a.Ticket, number: t.Number, owner: s.phone, group: t.Group, home: s.phone.place.group}
+		w.tickets[a.Ticket] = &ticket{id: a.Ticket, number: t.Number, owner: s.phone, group: t.Group, home: s.phone.place.group, people: map[*phone]bool{s.phone: true}}
 		w.order = append(w.order, a.Ticket)
 		w.opened[a.ID] = w.tickets[a.Ticket]
 		w.note("ticket %d is %s's, with %q", a.Ticket, s.phone.name, s.text)
@@ -238,6 +256,7 @@ func (w *world) merge(from, to *ticket) {
 			a.excused = true
 		}
 	}
+	unlearnt := !w.learnt(from) || !w.learnt(to)
 	if err := w.agent.Tickets.Merge(context.Background(), zammad.TicketID(from.id), to.number); err != nil {
 		w.note("  refused: %v", err)
 		return
@@ -251,7 +270,9 @@ func (w *world) merge(from, to *ticket) {
 			a.stranded = a.stranded || from.owner != to.owner && to.owner != nil
 		}
 	}
-	to.blurred = to.blurred || from.blurred || from.group != to.home || from.home != to.home
+	to.unlearnt = to.unlearnt || from.unlearnt || unlearnt
+	maps.Copy(to.people, from.people)
+	to.blurred = to.blurred || from.blurred || from.group != to.home || from.home != to.home || len(to.people) > 1 && (to.unlearnt || to.owner == nil)
 	if to.owner == nil {
 		to.owner = from.owner
 	}

@@ -19,6 +19,7 @@ type device struct {
 	seq      int64
 	current  int64 // chat
 	last     int64 // created_at of the newest message
+	pruned   int64 // highest seq that is not stored any more
 	openedAt int64
 	read     bridge.Seq
 }
@@ -57,14 +58,14 @@ func (h *held) outward() outward {
 	return outward{h.c.TicketState == bridge.TicketClosed, h.c.Reopened}
 }
 
-const deviceColumns = "SELECT d.id, d.region_id, d.device_hash, d.alias, d.seq, d.current_chat_id, d.last_message_at, d.opened_at, d.read_seq FROM devices d WHERE "
+const deviceColumns = "SELECT d.id, d.region_id, d.device_hash, d.alias, d.seq, d.current_chat_id, d.last_message_at, d.opened_at, d.pruned_seq, d.read_seq FROM devices d WHERE "
 
 // lockDevice reads a device and holds it. The error is sql.ErrNoRows if there
 // is none.
 func (db *database) lockDevice(tx *gorm.DB, where string, args ...any) (device, error) {
 	var d device
 	var hash []byte
-	err := one(tx, deviceColumns+where+db.lock, args, &d.id, &d.region, &hash, &d.alias, &d.seq, &d.current, &d.last, &d.openedAt, &d.read)
+	err := one(tx, deviceColumns+where+db.lock, args, &d.id, &d.region, &hash, &d.alias, &d.seq, &d.current, &d.last, &d.openedAt, &d.pruned, &d.read)
 	copy(d.hash[:], hash)
 	return d, err
 }

@@ -203,6 +203,9 @@ func sent(h *held, message int64, o *bridge.Sent) error {
 			return err
 		}
 	}
+	if o.Ticket == 0 {
+		return nil
+	}
 	if err := h.takeTicket(o.Ticket, o.State, o.StateAt); err != nil {
 		return err
 	}

@@ -58,7 +58,11 @@ func record(h *held, r *bridge.Receipt) error {
 	if old, err := outdated(h, r, ticket); old || err != nil {
 		return err
 	}
-	known, err := knownArticles(h, ticket, r.Articles)
+	before := ticket // where the chat's articles are known to be
+	if r.Follow != 0 {
+		before = r.Merged
+	}
+	known, err := knownArticles(h, before, r.Articles)
 	if err != nil {
 		return err
 	}
@@ -66,35 +70,24 @@ func record(h *held, r *bridge.Receipt) error {
 	if err != nil {
 		return err
 	}
-	if r.Follow != 0 && anothersOpening(h, known, ours, r.Articles) {
-		h.detach() // as takeTicket does where the other chat has it already
-		return nil
+	if r.Follow != 0 && anothers(h, known, ours, r.Articles) {
+		if mine, err := isOwn(h, r.Follow); err != nil || !mine {
+			h.detach() // as takeTicket does where the other chat has it already
+			return errors.Join(err, barOwn(h, ours, r.Articles))
+		}
 	}
 	foreign := foreignUpTo(h, known, ours, r.Articles)
 	for _, a := range r.Articles {
 		if a.Ticket == 0 {
 			a.Ticket = ticket
 		}
-		k, stored := known[a.ID]
-		name, own := bridge.ParseHeader(a.Header)
-		owner, found := ours[name]
-		switch {
-		case own && owner.device == h.d.id:
-			err = linkOwn(h, a, owner.id)
-		case own && found, stored && k.device != h.d.id:
-			err = bar(h, a)
-		case own && !stored: // pruned, or by another installation
-			err = hide(h, a)
-		case own, k.barred:
-		default:
-			err = recordOther(h, a, k, a.Foreign || a.ID <= foreign)
-		}
-		if err != nil {
+		a.Foreign = a.Foreign || a.ID <= foreign
+		if err := recordArticle(h, a, known, ours); err != nil {
 			return err
 		}
 	}
-	if r.Complete {
-		if err := retractMissing(h, ticket, known, r.Articles); err != nil {
+	if r.Complete || r.Follow != 0 && len(r.Articles) > 0 {
+		if err := retractMissing(h, before, known, r.Articles); err != nil {
 			return err
 		}
 	}
@@ -109,18 +102,56 @@ func record(h *held, r *bridge.Receipt) error {
 	return nil
 }
 
-// anothersOpening says whether a ticket has a message of another device that no
-// chat knows to have arrived: that device's chat is about to learn that this is
-// its ticket.
-func anothersOpening(h *held, known map[bridge.ArticleID]article, ours map[bridge.MessageUUID]owner, articles []bridge.Article) bool {
+// recordArticle records one article of the chat's ticket.
+func recordArticle(h *held, a bridge.Article, known map[bridge.ArticleID]article, ours map[bridge.MessageUUID]owner) error {
+	k, stored := known[a.ID]
+	name, own := bridge.ParseHeader(a.Header)
+	owner, found := ours[name]
+	switch {
+	case own && owner.device == h.d.id:
+		return linkOwn(h, a, owner.id)
+	case own && found, stored && k.device != h.d.id:
+		return bar(h, a)
+	case own && !stored: // pruned, or by another installation
+		return hide(h, a)
+	case own, k.barred:
+		return nil
+	}
+	return recordOther(h, a, k)
+}
+
+// anothers says whether a ticket may be another device's: it holds a message of
+// one that did not come along with what this chat has already seen.
+func anothers(h *held, known map[bridge.ArticleID]article, ours map[bridge.MessageUUID]owner, articles []bridge.Article) bool {
 	for _, a := range articles {
 		name, _ := bridge.ParseHeader(a.Header)
 		o, own := ours[name]
-		if _, linked := known[a.ID]; own && !linked && o.device != h.d.id {
+		if own && o.device != h.d.id && known[a.ID].chat != int64(h.c.ID) {
 			return true
 		}
 	}
 	return false
+}
+
+// isOwn says whether a ticket is that of a chat of the device.
+func isOwn(h *held, ticket bridge.TicketID) (bool, error) {
+	var n int
+	err := one(h.tx, "SELECT COUNT(*) FROM chats WHERE desk_id = ? AND ticket_id = ? AND device_id = ?", []any{h.c.Desk, ticket, h.d.id}, &n)
+	return n > 0, err
+}
+
+// barOwn remembers that the device's messages have arrived in a ticket that the
+// chat does not take.
+func barOwn(h *held, ours map[bridge.MessageUUID]owner, articles []bridge.Article) error {
+	for _, a := range articles {
+		name, _ := bridge.ParseHeader(a.Header)
+		if o, own := ours[name]; own && o.device == h.d.id {
+			if err := place(h, a, o.id, true); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // outdated says whether a receipt tells nothing new: the chat has left its
@@ -242,8 +273,8 @@ func linkOwn(h *held, a bridge.Article, message int64) error {
 }
 
 // recordOther stores an article that Deskbridge did not write. One of which
-// nobody can say whose it is (doubtful) is remembered and not shown.
-func recordOther(h *held, a bridge.Article, k article, doubtful bool) error {
+// nobody can say whose it is (Foreign) is remembered and not shown.
+func recordOther(h *held, a bridge.Article, k article) error {
 	switch {
 	case k.author == bridge.AuthorUser:
 		return nil // linked when it was sent
@@ -255,7 +286,7 @@ func recordOther(h *held, a bridge.Article, k article, doubtful bool) error {
 			return nil
 		}
 		return retell(h, a, k.message)
-	case doubtful:
+	case a.Foreign:
 		return bar(h, a)
 	case !a.Public || a.FromUser:
 		if k.chat != 0 {

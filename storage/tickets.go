@@ -61,16 +61,17 @@ func knownTickets(tx *gorm.DB, d bridge.DeskID, t []bridge.TicketID, known map[b
 	if err != nil {
 		return err
 	}
-	return each(tx, "SELECT c.ticket_id, a.article_id FROM chats c JOIN articles a ON a.chat_id = c.id AND a.desk_id = c.desk_id WHERE "+which, args, func(scan func(...any) error) error {
+	return each(tx, "SELECT c.ticket_id, a.article_id, a.visible AND a.ticket_id = c.ticket_id FROM chats c JOIN articles a ON a.chat_id = c.id AND a.desk_id = c.desk_id WHERE "+which, args, func(scan func(...any) error) error {
 		var (
 			ticket  bridge.TicketID
 			article bridge.ArticleID
+			shown   bool
 		)
-		if err := scan(&ticket, &article); err != nil {
+		if err := scan(&ticket, &article, &shown); err != nil {
 			return err
 		}
 		if k, ok := known[ticket]; ok { // a chat may have got its ticket between the two queries
-			k.Articles[article] = true
+			k.Articles[article] = shown
 		}
 		return nil
 	})

@@ -82,6 +82,7 @@ CREATE TABLE `devices` (
   `current_chat_id` bigint NOT NULL,
   `last_message_at` bigint NOT NULL,
   `opened_at` bigint NOT NULL,
+  `pruned_seq` bigint NOT NULL DEFAULT 0,
   `read_seq` bigint NOT NULL DEFAULT 0,
   PRIMARY KEY (`id`),
   UNIQUE KEY `devices_device` (`region_id`,`device_hash`),
@@ -200,6 +201,7 @@ CREATE TABLE `regions` (
   `webhook_secret` text NOT NULL,
   `webhook_token` text NOT NULL,
   `updated_at` bigint NOT NULL,
+  `seq_floor` bigint NOT NULL DEFAULT 0,
   PRIMARY KEY (`id`),
   UNIQUE KEY `regions_slug` (`slug`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;

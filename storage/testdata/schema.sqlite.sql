@@ -74,7 +74,7 @@ CREATE TABLE devices (
     changed_at      INTEGER NOT NULL,
     current_chat_id INTEGER NOT NULL, -- 0: none
     last_message_at INTEGER NOT NULL,
-    opened_at       INTEGER NOT NULL, read_seq INTEGER NOT NULL DEFAULT 0, -- first chat
+    opened_at       INTEGER NOT NULL, pruned_seq INTEGER NOT NULL DEFAULT 0, read_seq INTEGER NOT NULL DEFAULT 0, -- first chat
     UNIQUE (region_id, device_hash)
 ) STRICT;
 
@@ -179,7 +179,7 @@ CREATE TABLE regions (
     webhook_secret TEXT    NOT NULL,
     webhook_token  TEXT    NOT NULL,
     updated_at     INTEGER NOT NULL
-) STRICT;
+, seq_floor INTEGER NOT NULL DEFAULT 0) STRICT;
 
 CREATE TABLE testers (
     region_id   INTEGER NOT NULL REFERENCES regions (id),

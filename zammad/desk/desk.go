@@ -127,23 +127,28 @@ func (d *Desk) TicketURL(r *bridge.Region, id bridge.TicketID) string {
 	return url + "/#ticket/zoom/" + strconv.FormatInt(int64(id), 10)
 }
 
-// Reopens says whether a message may reopen this closed ticket: one call. The
+// Reopens says whether a message may reopen this closed ticket, and gives the
+// ticket as it is now: one call, and one more if its state is not known yet. The
 // rule of the group is enforced by Zammad for customers only (contract 3.2), so
 // it is applied here. A group that the token does not see allows it, which is
 // Zammad's own default.
-func (d *Desk) Reopens(ctx context.Context, r *bridge.Region, id bridge.TicketID) (bool, error) {
+func (d *Desk) Reopens(ctx context.Context, r *bridge.Region, id bridge.TicketID) (bridge.Ticket, bool, error) {
 	s, err := d.site(r)
 	if err != nil {
-		return false, err
+		return bridge.Ticket{}, false, err
 	}
 	found, err := s.Tickets.GetAll(ctx, zammad.TicketID(id))
 	if err != nil {
-		return false, s.failed(ctx, err, ofRecord)
+		return bridge.Ticket{}, false, s.failed(ctx, err, ofRecord)
+	}
+	ticket, err := s.ticket(ctx, found.Ticket)
+	if err != nil {
+		return bridge.Ticket{}, false, err
 	}
 	group := found.Groups[found.Ticket.GroupID]
 	switch group.FollowUpPossible {
 	case zammad.FollowUpNewTicket:
-		return false, nil
+		return ticket, false, nil
 	case zammad.FollowUpForAWhile:
 		closed := found.Ticket.LastCloseAt
 		if closed.IsZero() {
@@ -152,9 +157,9 @@ func (d *Desk) Reopens(ctx context.Context, r *bridge.Region, id bridge.TicketID
 		if closed.IsZero() {
 			closed = found.Ticket.UpdatedAt
 		}
-		return d.cfg.Now().Before(closed.AddDate(0, 0, group.ReopenTimeInDays)), nil
+		return ticket, d.cfg.Now().Before(closed.AddDate(0, 0, group.ReopenTimeInDays)), nil
 	default:
-		return true, nil
+		return ticket, true, nil
 	}
 }
 

@@ -58,7 +58,7 @@ func (w *world) everyCall(d *Desk, posted bridge.Posted) map[string]func(ctx con
 		"articles": func(ctx context.Context) error { _, err := d.Articles(ctx, r, posted.Ticket.ID); return err },
 		"article":  func(ctx context.Context) error { _, err := d.Article(ctx, r, posted.Article); return err },
 		"changed":  func(ctx context.Context) error { _, err := d.Changed(ctx, r, time.Now()); return err },
-		"reopens":  func(ctx context.Context) error { _, err := d.Reopens(ctx, r, posted.Ticket.ID); return err },
+		"reopens":  func(ctx context.Context) error { _, _, err := d.Reopens(ctx, r, posted.Ticket.ID); return err },
 		"reopen":   func(ctx context.Context) error { _, err := d.Reopen(ctx, r, posted.Ticket.ID); return err },
 	}
 }

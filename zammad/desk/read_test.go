@@ -415,7 +415,7 @@ func TestReopens(t *testing.T) {
 	w := newWorld(t)
 	opened := w.open("first")
 	w.setState(opened.Ticket.ID, "closed")
-	for _, c := range []struct {
+	for i, c := range []struct {
 		rule  string
 		days  int
 		after time.Duration
@@ -429,11 +429,15 @@ func TestReopens(t *testing.T) {
 		_, err := w.admin.Groups.Update(w.ctx, w.group, zammad.Changes{"follow_up_possible": c.rule, "reopen_time_in_days": c.days})
 		w.must(err)
 		w.later.Store(int64(c.after))
-		w.wantCalls("GET /tickets/{id}", func() {
-			got, err := w.desk.Reopens(w.ctx, w.region, opened.Ticket.ID)
+		want := "GET /tickets/{id}"
+		if i == 0 {
+			want += ", GET /ticket_states" // of which type "closed" is, once
+		}
+		w.wantCalls(want, func() {
+			ticket, got, err := w.desk.Reopens(w.ctx, w.region, opened.Ticket.ID)
 			w.must(err)
-			if got != c.want {
-				t.Errorf("%s, %d days, after %v: %v", c.rule, c.days, c.after, got)
+			if got != c.want || ticket.State != bridge.TicketClosed {
+				t.Errorf("%s, %d days, after %v: %v, state %q", c.rule, c.days, c.after, got, ticket.State)
 			}
 		})
 	}
