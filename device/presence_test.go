@@ -427,3 +427,62 @@ func TestReadAsAForm(t *testing.T) {
 		}
 	}
 }
+
+// TestStreamsEndTypingByThemselves: nothing happens in the chat, and yet whoever
+// follows it is told that nobody is at work any more; whoever comes then is not
+// told that somebody was.
+func TestStreamsEndTypingByThemselves(t *testing.T) {
+	t.Parallel()
+	for name, open := range map[string]way{"events": openEvents, "socket": openSocket} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.settle("testland", reception.Rules{BotSeconds: 1})
+			path := chatPath("testland", "de", "d1")
+			heard := make(chan wireFrame, 100)
+			w.listen(open, path, newReplica(), heard)
+			next(t, heard)
+			w.post(path, "message=Hallo").state(t)
+			w.post(path+"read/", "seq=1")
+			var typed []bool
+			for len(typed) < 2 {
+				if f := next(t, heard); f.Type == "typing" {
+					if f.Typing.Who != "bot" {
+						t.Errorf("%+v is writing", *f.Typing)
+					}
+					typed = append(typed, f.Typing.Active)
+				}
+			}
+			if !typed[0] || typed[1] {
+				t.Errorf("a bot is at work: %v", typed)
+			}
+			later := make(chan wireFrame, 100)
+			w.listen(open, path, newReplica(), later)
+			var types []string
+			for range 3 {
+				types = append(types, next(t, later).Type)
+			}
+			if got := strings.Join(types, " "); got != "chat message read" {
+				t.Errorf("a newcomer is told %s", got)
+			}
+		})
+	}
+}
+
+// TestWaitingPollSeesTypingEnd: a poll that waits with a tag is answered when the
+// tag ends, not when its time is over.
+func TestWaitingPollSeesTypingEnd(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.settle("testland", reception.Rules{BotSeconds: 1})
+	path := chatPath("testland", "de", "d1")
+	asking := w.post(path, "message=Hallo")
+	if !*asking.state(t).ChatbotTyping {
+		t.Fatal("no bot is at work")
+	}
+	began := time.Now()
+	got := w.get(path+"?wait=50", "If-None-Match", asking.header.Get("Etag"))
+	if *got.state(t).ChatbotTyping || time.Since(began) > 30*time.Second {
+		t.Errorf("after %s: %s", time.Since(began), got.body)
+	}
+}
