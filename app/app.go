@@ -31,6 +31,7 @@ type App struct {
 	watermarks *realtime.Watermarks
 	receiver   *bridge.Receiver
 	pump       *bridge.Pump
+	fastLane   *bridge.FastLane
 	chats      *bridge.Chats
 	typist     *bridge.Typist
 	exposures  *bridge.Exposures
@@ -105,6 +106,7 @@ func (a *App) assemble(ctx context.Context) error {
 		Lanes: a.Store, Tickets: a.Store, Desk: a.Desk, Regions: a.Regions, Receiver: a.receiver, Publisher: a.watermarks,
 		Log: a.log, Now: a.now, Horizon: a.cfg.Zammad.WriteHorizon,
 	})
+	a.fastLane = bridge.NewFastLane(bridge.FastLaneDeps{Receiver: a.receiver, Watchers: a.watermarks, Waiting: a.Store, Log: a.log, Now: a.now})
 	a.exposures = bridge.NewExposures(a.Store, a.log)
 	a.typist = bridge.NewTypist(bridge.TypistDeps{Desk: a.Desk, Log: a.log, Now: a.now})
 	a.chats = bridge.NewChats(bridge.ChatsDeps{

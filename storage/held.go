@@ -43,8 +43,8 @@ type held struct {
 	now time.Time
 	d   device
 	c   chat
-	was int64 // the device's seq before
-	saw outward
+	was int64              // the device's seq before
+	saw outward            // by the device before
 	had bridge.TicketState // of the chat before
 }
 
@@ -183,6 +183,19 @@ func (h *held) arrived(message int64, article bridge.ArticleID) error {
 		return err
 	}
 	return h.setStatus(message, bridge.StatusSeen, "", bridge.StatusSent)
+}
+
+// answered takes that a public article has come: a machine's ends what the user
+// asked of machines; after a person's nobody needs to hear that the chat goes on.
+func (h *held) answered(a bridge.Article) {
+	if a.Automatic {
+		h.c.AskedAt = time.Time{}
+		return
+	}
+	h.c.Reopened = false
+	if wrote := moment(min(milli(a.CreatedAt), milli(h.now))); wrote.After(h.c.AnsweredAt) {
+		h.c.AnsweredAt = wrote
+	}
 }
 
 // endClaim gives the lane free; it is looked at again at due, or never while it

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
@@ -353,13 +352,9 @@ func show(h *held, a bridge.Article) error {
 	if err := link(h, a, int64(m.ID)); err != nil {
 		return err
 	}
+	h.answered(a)
 	if a.Automatic {
-		h.c.AskedAt = time.Time{}
 		return nil
-	}
-	h.c.Reopened = false
-	if wrote := moment(min(milli(a.CreatedAt), milli(h.now))); wrote.After(h.c.AnsweredAt) {
-		h.c.AnsweredAt = wrote
 	}
 	sent, err := list[int64](h.tx, "SELECT m.id FROM messages m LEFT JOIN articles a ON a.message_id = m.id"+
 		" WHERE m.chat_id = ? AND m.status = ? AND m.author = ? AND (a.article_id IS NULL OR a.article_id < ?) ORDER BY m.id",
