@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // opening hours name time zones, which a bare container does not know
 
 	"deskbridge/cli"
 )

@@ -33,6 +33,7 @@ type App struct {
 	pump       *bridge.Pump
 	fastLane   *bridge.FastLane
 	chats      *bridge.Chats
+	typist     *bridge.Typist
 	exposures  *bridge.Exposures
 	bus        *realtime.Bus // nil: none
 	calls      deskCalls
@@ -107,8 +108,9 @@ func (a *App) assemble(ctx context.Context) error {
 	})
 	a.fastLane = bridge.NewFastLane(bridge.FastLaneDeps{Receiver: a.receiver, Watchers: a.watermarks, Waiting: a.Store, Log: a.log, Now: a.now})
 	a.exposures = bridge.NewExposures(a.Store, a.log)
+	a.typist = bridge.NewTypist(bridge.TypistDeps{Desk: a.Desk, Log: a.log, Now: a.now})
 	a.chats = bridge.NewChats(bridge.ChatsDeps{
-		Store: a.Store, Publisher: a.watermarks, Exposures: a.exposures, Wake: a.pump.Wake, Now: a.now,
+		Store: a.Store, Publisher: a.watermarks, Exposures: a.exposures, Typist: a.typist, Wake: a.pump.Wake, Now: a.now,
 	})
 	keeper := bridge.NewKeeper(bridge.KeeperDeps{
 		Jobs: a.Store, Lanes: a.Store, Regions: a.Regions, Publisher: a.watermarks, Log: a.log, Now: a.now,

@@ -49,7 +49,7 @@ func (a *App) Serve(ctx context.Context, opts ServeOptions) error {
 	})
 	hooks.Routes(frame.Engine())
 	device.New(device.Deps{
-		Chats: a.chats, Regions: a.Regions, Hasher: a.Hasher, Watermarks: a.watermarks, TicketURL: a.Desk.TicketURL, Limits: limits,
+		Chats: a.chats, Regions: a.Regions, Hasher: a.Hasher, Watermarks: a.watermarks, TicketURL: a.Desk.TicketURL, Limits: limits, Now: a.now,
 		Streams: frame,
 	}).Routes(frame.Limited())
 	frame.Engine().GET("/openapi.yaml", func(c *gin.Context) {
@@ -65,7 +65,7 @@ func (a *App) Serve(ctx context.Context, opts ServeOptions) error {
 	defer stopRest()
 	group, rest := errgroup.WithContext(rest)
 	for _, run := range []func(context.Context) error{
-		a.Regions.Run, a.watermarks.Run, a.exposures.Run, a.pump.Run, a.fastLane.Run, a.Jobs.Run, hooks.Run, a.catchUp,
+		a.Regions.Run, a.watermarks.Run, a.exposures.Run, a.pump.Run, a.fastLane.Run, a.typist.Run, a.Jobs.Run, hooks.Run, a.catchUp,
 	} {
 		group.Go(func() error { return run(rest) })
 	}
@@ -103,6 +103,7 @@ func (a *App) deviceLimits(shared *server.Shared, frame *server.Server) (limits 
 		perMinute int
 	}{
 		{&limits.Device, "device", a.cfg.Limits.DeviceWritesPerMinute},
+		{&limits.Signals, "signals", a.cfg.Limits.DeviceSignalsPerMinute},
 		{&limits.Region, "region", a.cfg.Limits.RegionWritesPerMinute},
 		{&limits.Chats, "chats", a.cfg.Limits.NewChatsPerMinute},
 	} {
@@ -118,7 +119,8 @@ func (a *App) serverConfig(shared *server.Shared) server.Config {
 		Log: a.log, Now: a.now,
 		TrustedProxies: a.cfg.TrustedProxies, CORSOrigins: a.cfg.CORS.Origins,
 		MaxBody: a.cfg.Limits.BodyBytes, WritesPerMinute: a.cfg.Limits.WritesPerMinute, ReadsPerMinute: a.cfg.Limits.ReadsPerMinute,
-		Connections: a.cfg.Limits.ConnectionsPerAddress, Shared: shared,
+		CountsAsRead: device.IsSignal,
+		Connections:  a.cfg.Limits.ConnectionsPerAddress, Shared: shared,
 		Streams: a.cfg.Limits.Streams, StreamsPerDevice: a.cfg.Limits.StreamsPerDevice,
 		ExemptLoopback: a.cfg.Limits.ExemptLoopback, ShutdownTimeout: a.cfg.ShutdownTimeout,
 		Checks: a.checks(),

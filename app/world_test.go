@@ -177,12 +177,18 @@ type wireState struct {
 		Text      string
 		Content   string
 		Author    string
+		Name      string
 		Status    string
 		Retracted bool
 		CreatedAt time.Time `json:"created_at"`
 	}
 	Seq  int64
 	Code string
+	Chat struct {
+		State, Notice, Away string
+		Typing              bool
+	}
+	Read int64
 }
 
 // texts gives the history as one line for each message.

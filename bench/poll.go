@@ -44,7 +44,7 @@ func (s *stack) fill(ctx context.Context, messages int) error {
 			}
 			answers = append(answers, bridge.Article{
 				ID: bridge.ArticleID(1 + client*messages + n), Ticket: bridge.TicketID(client + 1), Public: true, Name: "Cora Counselor",
-				HTML: "<div>" + text + "</div>", Text: text, CreatedAt: now,
+				HTML: "<div>" + text + "</div>", Text: text, CreatedAt: now.Add(-time.Hour), // nobody is typing
 			})
 		}
 		history, err := s.store.History(ctx, s.region, device, 0, now)
@@ -155,7 +155,7 @@ func pollHistory(ctx context.Context, name string, s *stack, b *bare) (contest, 
 }
 
 const (
-	selectHistoryChat = "SELECT c.consent, c.last_message_at, d.id, d.seq FROM devices d JOIN chats c ON c.id = d.current_chat_id WHERE d.region_id = ? AND d.device_hash = ?"
+	selectHistoryChat = "SELECT c.consent, c.last_message_at, c.ticket_state, d.id, d.seq, d.read_seq FROM devices d JOIN chats c ON c.id = d.current_chat_id WHERE d.region_id = ? AND d.device_hash = ?"
 	selectHistory     = "SELECT m.id, m.seq, m.author, m.html, m.text, m.automatic, m.status, m.fail_code, m.client_key, m.created_at, m.retracted" +
 		" FROM messages m WHERE m.device_id = ? AND m.retracted = 0"
 )
@@ -167,6 +167,13 @@ type document struct {
 	ChatbotTyping     bool   `json:"chatbot_typing"`
 	TicketURL         string `json:"ticket_url"`
 	Seq               int64  `json:"seq"`
+	Chat              struct {
+		State  string `json:"state"`
+		Notice string `json:"notice"`
+		Away   string `json:"away"`
+		Typing bool   `json:"typing"`
+	} `json:"chat"`
+	Read int64 `json:"read"`
 }
 
 type line struct {
@@ -193,13 +200,17 @@ func (b *bare) history(w http.ResponseWriter, r *http.Request, device bridge.Dev
 		consent sql.Null[bool]
 		last    int64
 		id      int64
+		state   string
 	)
 	ctx := r.Context()
-	if err := b.prepared[selectHistoryChat].QueryRowContext(ctx, 1, device[:]).Scan(&consent, &last, &id, &out.Seq); err != nil {
+	if err := b.prepared[selectHistoryChat].QueryRowContext(ctx, 1, device[:]).Scan(&consent, &last, &state, &id, &out.Seq, &out.Read); err != nil {
 		failBare(w, err)
 		return
 	}
 	out.EvaluationConsent = consent.V
+	if out.Chat.State = "open"; state == "closed" {
+		out.Chat.State = state
+	}
 	rows, err := b.prepared[selectHistory].QueryContext(ctx, id)
 	if err != nil {
 		failBare(w, err)

@@ -7,7 +7,10 @@
 // device to the desk, pump.go carries it there, receive.go is the way back.
 package bridge
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Author says who a message is by.
 type Author string
@@ -62,6 +65,10 @@ type Chat struct {
 	Ticket      TicketID // 0: not opened yet
 	Customer    CustomerID
 	TicketState TicketState
+	Reopened    bool // the ticket was closed, and nobody has answered since it is open again
+
+	AnsweredAt time.Time // when a person last wrote to the device; zero: never
+	AskedAt    time.Time // of the user's last message, while no machine has answered it; else zero
 
 	CreatedAt     time.Time
 	LastMessageAt time.Time
@@ -104,5 +111,68 @@ type History struct {
 	Chat     Chat // the current chat
 	Seq      Seq  // the device's sequence; every change up to it is in Messages
 	Anew     bool // since could not be kept: Messages is everything, and what the device has is to be forgotten
+	Read     Seq  // messages up to it were read on the device
 	Messages []Message
+}
+
+// agentWrites is how long after an agent's answer the agent counts as writing:
+// whoever has just answered often has more to say.
+const agentWrites = 30 * time.Second
+
+// ChatState is what a device sees of its chat.
+type ChatState string
+
+// The states of a chat: none (the device has not written yet), open, closed (by
+// the agents; the next message opens it again).
+const (
+	ChatNone   ChatState = "none"
+	ChatOpen   ChatState = "open"
+	ChatClosed ChatState = "closed"
+)
+
+// Presence is what a device sees of the people behind its chat at one moment.
+type Presence struct {
+	State       ChatState
+	Notice      string // the chat was closed, or goes on after that; plain, in the user's language
+	Away        string // nobody is there; plain, in the user's language; empty: somebody is
+	AgentTyping bool
+	BotTyping   bool
+	// Until is when time alone may change any of this; zero: never.
+	Until time.Time
+}
+
+// Presence says what a device sees of the people behind its chat; the zero chat
+// is one that was not opened yet.
+func (r *Region) Presence(c *Chat, language string, now time.Time) Presence {
+	rules := &r.Settings.Reception
+	p := Presence{State: ChatOpen}
+	switch {
+	case c.ID == 0:
+		p.State = ChatNone
+	case c.TicketState == TicketClosed:
+		p.State, p.Notice = ChatClosed, rules.ClosedText(cmp.Or(language, c.Language))
+	case c.Reopened:
+		p.Notice = rules.ReopenedText(cmp.Or(language, c.Language))
+	}
+	var away bool
+	if away, p.Until = rules.Away(now); away {
+		p.Away = rules.AwayText(cmp.Or(language, c.Language))
+	}
+	if p.State == ChatOpen {
+		p.AgentTyping = p.while(now, c.AnsweredAt, agentWrites)
+		p.BotTyping = p.while(now, c.AskedAt, rules.BotTime())
+	}
+	return p
+}
+
+// while says whether what began at a time still goes on, and lets Until know.
+func (p *Presence) while(now, began time.Time, long time.Duration) bool {
+	end := began.Add(long)
+	if began.IsZero() || !now.Before(end) {
+		return false
+	}
+	if p.Until.IsZero() || end.Before(p.Until) {
+		p.Until = end
+	}
+	return true
 }

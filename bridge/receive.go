@@ -274,14 +274,18 @@ func (r *Receiver) record(ctx context.Context, region *Region, t Ticket, known K
 			return own
 		})
 	}
-	if err := r.store(ctx, receipt); err != nil || !merged {
+	if err := r.store(ctx, region, receipt); err != nil || !merged {
 		return err
 	}
 	_, err := r.Follow(ctx, region, known.Chat, t)
 	return err
 }
 
-func (r *Receiver) store(ctx context.Context, receipt Receipt) error {
+// store records a receipt, with no more of agents' names than the region shows.
+func (r *Receiver) store(ctx context.Context, region *Region, receipt Receipt) error {
+	for i := range receipt.Articles {
+		receipt.Articles[i].Name = region.Settings.Reception.Kept(receipt.Articles[i].Name)
+	}
 	slices.SortFunc(receipt.Articles, func(a, b Article) int { return int(a.ID - b.ID) })
 	receipt.Now = r.Now()
 	changes, err := r.Tickets.Record(ctx, receipt)
@@ -333,7 +337,7 @@ func (r *Receiver) Follow(ctx context.Context, region *Region, chat Chat, merged
 			receipt.Articles[i].Foreign = !left && !right && !a.CreatedAt.After(last)
 		}
 	}
-	return merged.Successor, r.store(ctx, receipt)
+	return merged.Successor, r.store(ctx, region, receipt)
 }
 
 // adopt gives a chat the ticket in which its message was found and into which
@@ -348,5 +352,5 @@ func (r *Receiver) adopt(ctx context.Context, region *Region, chat Chat, ticket 
 	for i, a := range articles {
 		articles[i].Foreign = !a.CreatedAt.After(merged)
 	}
-	return r.store(ctx, Receipt{Chat: chat.ID, Follow: ticket.ID, Merged: chat.Ticket, State: ticket.State, Articles: articles})
+	return r.store(ctx, region, Receipt{Chat: chat.ID, Follow: ticket.ID, Merged: chat.Ticket, State: ticket.State, Articles: articles})
 }

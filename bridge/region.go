@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"deskbridge/reception"
 )
 
 // Secret is a value that must not be printed: every way of formatting it shows
@@ -79,6 +81,8 @@ type RegionSettings struct {
 
 	MaxText       int `json:"max_text,omitempty"`       // characters of a message, default 10000
 	RetentionDays int `json:"retention_days,omitempty"` // days after the last message, default 180
+
+	Reception reception.Rules `json:"reception,omitzero"`
 
 	Document RegionDocument `json:"document"`
 }

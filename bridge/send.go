@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base32"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -20,7 +21,8 @@ type ChatsDeps struct {
 	Store     ChatStore
 	Publisher Publisher
 	Exposures *Exposures
-	Wake      func() // tells the pump that there is work; must not block
+	Typist    *Typist // nil: agents are not told that somebody is writing
+	Wake      func()  // tells the pump that there is work; must not block
 	Now       func() time.Time
 }
 
@@ -84,6 +86,39 @@ func (c *Chats) History(ctx context.Context, r *Region, d DeviceHash, since Seq)
 	return c.Store.History(ctx, r, d, since, c.Now())
 }
 
+// MarkRead remembers that the messages of a device were read there up to seq. A
+// seq beyond the newest message counts as that one, and one that goes back
+// changes nothing. Errors: ErrRegionOff, ErrChatNotFound, or the store's.
+func (c *Chats) MarkRead(ctx context.Context, r *Region, d DeviceHash, seq Seq) error {
+	if !r.Served() {
+		return ErrRegionOff
+	}
+	changes, err := c.Store.MarkRead(ctx, r, d, seq, c.Now())
+	if err != nil {
+		return err
+	}
+	c.Publisher.Publish(changes...)
+	return nil
+}
+
+// Typing hears that the user of a device is writing. Unless the region wants its
+// agents to know, it is forgotten at once. Errors: ErrRegionOff, or the store's.
+func (c *Chats) Typing(ctx context.Context, r *Region, d DeviceHash) error {
+	if !r.Served() {
+		return ErrRegionOff
+	}
+	if !r.Settings.Reception.TypingNote || c.Typist == nil {
+		return nil
+	}
+	now := c.Now()
+	ticket, claimed, err := c.Store.ClaimTyping(ctx, r, d, now, now.Add(-typingEvery))
+	if err != nil || !claimed {
+		return err
+	}
+	c.Typist.tell(typing{region: r, ticket: ticket, until: now.Add(typingPatience)})
+	return nil
+}
+
 // Running says whether a device has a chat that its next message continues.
 func (c *Chats) Running(ctx context.Context, r *Region, d DeviceHash) (bool, error) {
 	standing, err := c.Store.Standing(ctx, r, d, c.Now())
@@ -135,4 +170,77 @@ func newAlias() string {
 	var b [10]byte
 	rand.Read(b[:]) // never fails (crypto/rand)
 	return strings.ToLower(base32.StdEncoding.EncodeToString(b[:]))
+}
+
+// Times and bounds of the notes that somebody is writing.
+const (
+	// typingEvery is the time in which the agents of a chat get no more than one
+	// note that the person is writing.
+	typingEvery = 10 * time.Minute
+	// typingPatience is how long such a note may take to be written.
+	//
+	// Failure policy: then it is dropped, since it would not be true any more;
+	// the next one comes typingEvery after the dropped one at the earliest.
+	typingPatience = 15 * time.Second
+	// typingQueue bounds the notes that wait; more are dropped.
+	typingQueue = 64
+)
+
+// TypistDeps is what the Typist needs.
+type TypistDeps struct {
+	Desk Desk
+	Log  *slog.Logger
+	Now  func() time.Time
+}
+
+// Typist writes notes for agents that a person is writing. They are worth little
+// and no message waits for one: each is tried once, soon or never.
+type Typist struct {
+	TypistDeps
+	queue chan typing
+}
+
+// typing is a note that was claimed, so that no other instance writes it.
+type typing struct {
+	region *Region
+	ticket TicketID
+	until  time.Time
+}
+
+// NewTypist makes a Typist; Run lets it write.
+func NewTypist(deps TypistDeps) *Typist {
+	return &Typist{TypistDeps: deps, queue: make(chan typing, typingQueue)}
+}
+
+// tell takes a note. It never blocks.
+func (t *Typist) tell(n typing) {
+	select {
+	case t.queue <- n:
+	default: // dropped
+	}
+}
+
+// Run writes notes until ctx ends; what waits then is dropped.
+func (t *Typist) Run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case n := <-t.queue:
+			t.write(ctx, n)
+		}
+	}
+}
+
+func (t *Typist) write(ctx context.Context, n typing) {
+	left := n.until.Sub(t.Now())
+	if left <= 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, left)
+	defer cancel()
+	note := Note{UUID: MessageUUID(uuid.NewString()), Ticket: n.ticket, Text: typingNote}
+	if err := t.Desk.Note(ctx, n.region, note); err != nil {
+		t.Log.InfoContext(ctx, "a note that a person is writing was dropped", "region", n.region.Slug, "ticket", n.ticket, "error", err)
+	}
 }

@@ -54,6 +54,14 @@ type ChatStore interface {
 	// retracted). The error is ErrChatNotFound where the device has no chat
 	// that is younger than the region's retention.
 	History(ctx context.Context, r *Region, d DeviceHash, since Seq, now time.Time) (History, error)
+	// MarkRead moves a device's mark of what was read up to seq, at most to its
+	// newest message and never back; what moves nothing writes nothing. The
+	// error is ErrChatNotFound as for History.
+	MarkRead(ctx context.Context, r *Region, d DeviceHash, seq Seq, now time.Time) ([]Change, error)
+	// ClaimTyping takes, for one caller of all instances, the right to tell the
+	// agents of the device's ticket that the person is writing: if the ticket is
+	// open and nobody took it after since. It gives the ticket.
+	ClaimTyping(ctx context.Context, r *Region, d DeviceHash, now, since time.Time) (ticket TicketID, claimed bool, err error)
 	// Standing tells what the gate must know.
 	Standing(ctx context.Context, r *Region, d DeviceHash, now time.Time) (Standing, error)
 	// RecordExposures stores decisions, once a device and day; known ones are left alone.

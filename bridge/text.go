@@ -65,6 +65,10 @@ func refusedNote(cause Failed) string {
 const expiredNote = "Deskbridge: Antworten in diesem Ticket erreichen die App nicht mehr, denn der Chat wurde dort nach Ablauf der Aufbewahrungsfrist gelöscht. Schreibt die Person wieder, öffnet sich ein neues Ticket.\n\n" +
 	"Deskbridge: Answers in this ticket do not reach the app any more, because its chat was deleted there when the retention period ended. If the person writes again, a new ticket opens."
 
+// typingNote tells the agents that it may be worth waiting a moment.
+const typingNote = "Deskbridge: Die Person schreibt gerade …\n\n" +
+	"Deskbridge: The person is writing …"
+
 // noteUUID names a note by what it is about, so that it can be looked for.
 func noteUUID(about string) MessageUUID {
 	return MessageUUID(uuid.NewSHA1(uuid.NameSpaceOID, []byte("deskbridge/note/"+about)).String())

@@ -4,10 +4,13 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"deskbridge/app"
 	"deskbridge/bridge"
+	"deskbridge/reception"
 )
 
 type regionCmd struct {
@@ -184,10 +187,32 @@ func (s *invocation) showRegion(r *bridge.Region, asJSON bool) error {
 		{"title", v.TitlePattern}, {"tag", v.TagPattern}, {"customer login", v.CustomerLogin}, {"customer name", v.CustomerName},
 		{"article type", v.ArticleType}, {"consent attribute", v.ConsentAttribute}, {"ticket URL shown", fmt.Sprint(v.RevealTicketURL)},
 		{"longest message", fmt.Sprintf("%d characters", v.MaxText)}, {"retention", fmt.Sprintf("%d days", v.RetentionDays)},
+		{"agents' names", cmp.Or(string(v.Reception.Names), "none")}, {"opening hours", hoursOf(v.Reception)},
+		{"own texts", cmp.Or(strings.Join(slices.Sorted(maps.Keys(v.Reception.Texts)), ", "), "none")},
+		{"note while a person writes", fmt.Sprint(v.Reception.TypingNote)}, {"bot answers within", fmt.Sprintf("%d s (0: no bot)", v.Reception.BotSeconds)},
 	} {
 		t.row(line[0]+":", line[1])
 	}
 	return t.flush()
+}
+
+// hoursOf shows when people answer.
+func hoursOf(r reception.Rules) string {
+	hours := make([]string, 0, len(r.Hours))
+	for _, o := range r.Hours {
+		hours = append(hours, o.String())
+	}
+	text := "always"
+	if len(hours) > 0 {
+		text = strings.Join(hours, ", ") + " (" + r.Zone.String() + ")"
+	}
+	if len(r.ClosedDates) > 0 {
+		text += ", but not on " + strings.Join(r.ClosedDates, ", ")
+	}
+	if r.AwayNow {
+		text += "; away now"
+	}
+	return text
 }
 
 // errTwoInputs: standard input can be read once.

@@ -45,6 +45,8 @@ type regionFlags struct {
 	MaxText       *int    `help:"Longest message, in characters. Default 10000." placeholder:"N"`
 	RetentionDays *int    `help:"Days that chats are kept after the last message. Default 180." placeholder:"N"`
 	DocumentFile  *string `help:"JSON file with the keys of the region document that are only passed on to the app." placeholder:"FILE"`
+
+	receptionFlags
 }
 
 // apply changes region by the given flags and checks the result.
@@ -83,6 +85,9 @@ func (f *regionFlags) apply(s *invocation, region *bridge.Region) error {
 			return invalid("--zammad-url: %w", err)
 		}
 		set.ZammadURL = clean
+	}
+	if err := f.receptionFlags.apply(&set.Reception); err != nil {
+		return err
 	}
 	if err := f.readFiles(s, region); err != nil {
 		return err
@@ -130,6 +135,7 @@ func (f *regionFlags) readFiles(s *invocation, region *bridge.Region) error {
 			region.Settings.Document = document
 			return nil
 		}),
+		read("--texts-file", f.TextsFile, textsInto(&region.Settings.Reception)),
 	)
 }
 
@@ -213,6 +219,7 @@ func checkRegion(r *bridge.Region) error {
 	want(set.ArticleType == "" || nameForm.MatchString(strings.ReplaceAll(set.ArticleType, " ", "_")), "the article type must be a name in Zammad, such as chat or web")
 	want(set.MaxText >= 0 && set.MaxText <= 100_000, "--max-text must be from 1 to 100000 (0: default)")
 	want(set.RetentionDays >= 0 && set.RetentionDays <= 3650, "--retention-days must be from 1 to 3650 (0: default)")
+	want(set.Reception.Check() == nil, "%w", set.Reception.Check())
 	if err := errors.Join(problems...); err != nil {
 		return coded(ExitInput, err)
 	}

@@ -50,6 +50,7 @@ func (l *loader) check() {
 	l.number("limits.writes_per_minute", int64(c.Limits.WritesPerMinute), 0, 1_000_000)
 	l.number("limits.reads_per_minute", int64(c.Limits.ReadsPerMinute), 0, 10_000_000)
 	l.number("limits.device_writes_per_minute", int64(c.Limits.DeviceWritesPerMinute), 0, 1_000_000)
+	l.number("limits.device_signals_per_minute", int64(c.Limits.DeviceSignalsPerMinute), 0, 1_000_000)
 	l.number("limits.region_writes_per_minute", int64(c.Limits.RegionWritesPerMinute), 0, 10_000_000)
 	l.number("limits.new_chats_per_minute", int64(c.Limits.NewChatsPerMinute), 0, 1_000_000)
 	l.number("limits.connections_per_address", int64(c.Limits.ConnectionsPerAddress), 0, 1_000_000)
@@ -134,7 +135,7 @@ func (c Config) Warnings() []string {
 	warn(isPlainPublic(c.PublicURL), "public_url is plain HTTP: device ids and messages can be read on the way")
 	warn(open, "trusted_proxies contains every address: clients can choose the address that limits count")
 	limits := []int{
-		c.Limits.WritesPerMinute, c.Limits.ReadsPerMinute, c.Limits.DeviceWritesPerMinute,
+		c.Limits.WritesPerMinute, c.Limits.ReadsPerMinute, c.Limits.DeviceWritesPerMinute, c.Limits.DeviceSignalsPerMinute,
 		c.Limits.RegionWritesPerMinute, c.Limits.NewChatsPerMinute, c.Limits.ConnectionsPerAddress,
 		c.Limits.Streams, c.Limits.StreamsPerDevice,
 	}

@@ -99,6 +99,10 @@ type Limits struct {
 	// Writes a minute of one device, whatever its address. Default 600, which no
 	// person reaches: it stops a device that has run wild.
 	DeviceWritesPerMinute int `yaml:"device_writes_per_minute" env:"DEVICE_WRITES_PER_MINUTE"`
+	// What one device may tell of its user a minute: has read, is typing. Default
+	// 600. It is counted apart from messages, so that it never costs one; for
+	// its address it counts as reading.
+	DeviceSignalsPerMinute int `yaml:"device_signals_per_minute" env:"DEVICE_SIGNALS_PER_MINUTE"`
 	// Writes a minute of all devices of one region together. Default 6000: a
 	// flood from many addresses fills no region's queue for days. Each region
 	// counts by itself.
@@ -178,7 +182,7 @@ func Default() Config {
 		ShutdownTimeout: 20 * time.Second,
 		Zammad:          Zammad{WriteHorizon: 300 * time.Second, Concurrency: 4, ReadTimeout: 15 * time.Second, WriteTimeout: time.Minute},
 		Limits: Limits{
-			WritesPerMinute: 600, ReadsPerMinute: 6000, DeviceWritesPerMinute: 600,
+			WritesPerMinute: 600, ReadsPerMinute: 6000, DeviceWritesPerMinute: 600, DeviceSignalsPerMinute: 600,
 			RegionWritesPerMinute: 6000, NewChatsPerMinute: 600, ConnectionsPerAddress: 1000,
 			Streams: 10_000, StreamsPerDevice: 4,
 			BodyBytes: 1 << 20, WebhookBodyBytes: 10 << 20,

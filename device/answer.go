@@ -29,21 +29,59 @@ const maxKept = 256 << 10
 // etag is an entity tag with its quotes; empty for answers without one.
 type etag string
 
-// stateTag names a device's state as one region and one since show it. It needs
-// nothing but numbers, so that a poll without news costs no query.
-func stateTag(r *bridge.Region, seq, since bridge.Seq) etag {
+// stateTag begins the tag of a device's state as one region and one since show
+// it. It needs nothing but numbers, so that a poll without news costs no query.
+type stateTag string
+
+func newStateTag(r *bridge.Region, seq, since bridge.Seq) stateTag {
 	var room [64]byte
 	b := append(room[:0], '"')
 	b = strconv.AppendInt(b, r.Version, 10)
 	b = strconv.AppendInt(append(b, '-'), int64(seq), 10)
 	b = strconv.AppendInt(append(b, '-'), int64(since), 10)
+	return stateTag(append(b, '-'))
+}
+
+// until ends the tag with the time from which the state may be another one
+// although nothing has happened (somebody stops typing, goes home); zero: never.
+// So the tag itself says whether it still holds, and no instance has to remember
+// it. A client that forges one deceives only itself.
+func (s stateTag) until(t time.Time) etag {
+	b := append(make([]byte, 0, len(s)+16), s...)
+	if !t.IsZero() {
+		b = strconv.AppendInt(b, t.UnixMilli(), 10)
+	}
 	return etag(append(b, '"'))
 }
 
-// in says whether the values of If-None-Match name the tag. Tags are compared
-// weakly (RFC 9110, 13.1.2): a proxy that compresses makes them weak. What is no
-// list of tags matches nothing, so that the client gets the whole answer.
+// holds looks in the values of If-None-Match for a tag of this state whose time
+// has not come.
+func (s stateTag) holds(condition []string, now time.Time) (found etag, ok bool) {
+	ok = anyTag(condition, func(tag string) bool {
+		end, ours := strings.CutPrefix(tag, string(s))
+		if !ours {
+			return false
+		}
+		found = etag(tag)
+		if end == `"` {
+			return true
+		}
+		until, err := strconv.ParseUint(strings.TrimSuffix(end, `"`), 10, 63)
+		return err == nil && now.UnixMilli() < int64(until)
+	})
+	return found, ok
+}
+
+// in says whether the values of If-None-Match name the tag.
 func (e etag) in(condition []string) bool {
+	return anyTag(condition, func(tag string) bool { return tag == "*" || tag == string(e) })
+}
+
+// anyTag says whether any tag in the values of If-None-Match is the wanted one;
+// a star comes as it is. Tags are compared weakly (RFC 9110, 13.1.2): a proxy
+// that compresses makes them weak. What is no list of tags matches nothing, so
+// that the client gets the whole answer.
+func anyTag(condition []string, wanted func(tag string) bool) bool {
 	for _, list := range condition {
 		for {
 			list = strings.TrimLeft(list, " \t,")
@@ -51,7 +89,10 @@ func (e etag) in(condition []string) bool {
 				break
 			}
 			if list == "*" {
-				return true
+				if wanted(list) {
+					return true
+				}
+				break
 			}
 			list = strings.TrimPrefix(list, "W/")
 			if list == "" || list[0] != '"' {
@@ -61,7 +102,7 @@ func (e etag) in(condition []string) bool {
 			if end < 0 {
 				break
 			}
-			if list[:end+2] == string(e) {
+			if wanted(list[:end+2]) {
 				return true
 			}
 			list = list[end+2:]

@@ -12,23 +12,23 @@ import (
 
 func TestIfNoneMatch(t *testing.T) {
 	t.Parallel()
-	tag := stateTag(&bridge.Region{Version: 3}, 17, 0)
-	if tag != `"3-17-0"` {
+	tag := newStateTag(&bridge.Region{Version: 3}, 17, 0).until(time.Time{})
+	if tag != `"3-17-0-"` {
 		t.Fatalf("stateTag = %s", tag)
 	}
 	for _, c := range []struct {
 		condition string
 		match     bool
 	}{
-		{`"3-17-0"`, true}, {`W/"3-17-0"`, true}, {`*`, true}, {`"a", "3-17-0"`, true}, {`"a",W/"3-17-0" , "b"`, true}, {`  "3-17-0"  `, true}, {`,,"3-17-0"`, true},
-		{``, false}, {`"3-17-1"`, false}, {`3-17-0`, false}, {`"3-17-0`, false}, {`"`, false}, {`W/`, false}, {`w/"3-17-0"`, false}, {`W/*`, false},
-		{`a "3-17-0"`, false}, {`""`, false}, {`"a,"3-17-0"`, false}, {`"3-17-0-gzip"`, false},
+		{`"3-17-0-"`, true}, {`W/"3-17-0-"`, true}, {`*`, true}, {`"a", "3-17-0-"`, true}, {`"a",W/"3-17-0-" , "b"`, true}, {`  "3-17-0-"  `, true}, {`,,"3-17-0-"`, true},
+		{``, false}, {`"3-17-1"`, false}, {`3-17-0-`, false}, {`"3-17-0-`, false}, {`"`, false}, {`W/`, false}, {`w/"3-17-0-"`, false}, {`W/*`, false},
+		{`a "3-17-0-"`, false}, {`""`, false}, {`"a,"3-17-0-"`, false}, {`"3-17-0-gzip"`, false},
 	} {
 		if got := tag.in([]string{c.condition}); got != c.match {
 			t.Errorf("If-None-Match: %s gives %v, want %v", c.condition, got, c.match)
 		}
 	}
-	if !tag.in([]string{`"a"`, `"3-17-0"`}) {
+	if !tag.in([]string{`"a"`, `"3-17-0-"`}) {
 		t.Error("the second of two headers is not seen")
 	}
 	if tag.in(nil) {
@@ -42,12 +42,50 @@ func TestTagsDiffer(t *testing.T) {
 	for version := range int64(12) {
 		for seq := range bridge.Seq(12) {
 			for since := range bridge.Seq(12) {
-				seen[stateTag(&bridge.Region{Version: version}, seq, since)] = true
+				for ms := range int64(12) {
+					seen[newStateTag(&bridge.Region{Version: version}, seq, since).until(time.UnixMilli(ms))] = true
+				}
 			}
 		}
 	}
-	if len(seen) != 12*12*12 {
-		t.Errorf("%d tags for %d states", len(seen), 12*12*12)
+	if len(seen) != 12*12*12*12 {
+		t.Errorf("%d tags for %d states", len(seen), 12*12*12*12)
+	}
+}
+
+// TestTagHoldsUntilItsTime: a tag says by itself how long it holds, and only a
+// tag of the same state counts.
+func TestTagHoldsUntilItsTime(t *testing.T) {
+	t.Parallel()
+	now := time.UnixMilli(1_800_000_000_000)
+	state := newStateTag(&bridge.Region{Version: 3}, 17, 0)
+	for condition, want := range map[string]bool{
+		string(state.until(time.Time{})):               true,
+		string(state.until(now.Add(time.Hour))):        true,
+		string(state.until(now.Add(time.Millisecond))): true,
+		string(state.until(now)):                       false,
+		string(state.until(now.Add(-time.Second))):     false,
+		`"a", W/"3-17-0-1800000000001"`:                true,
+		`"3-17-0-1799999999999", "3-17-0-"`:            true,
+		`"3-17-0-9223372036854775807"`:                 true, // forged: it deceives its client only
+		`"3-17-0-9223372036854775808"`:                 false,
+		`"3-17-0--1"`:                                  false,
+		`"3-17-0-+1900000000000"`:                      false,
+		`"3-17-0-1900000000000x"`:                      false,
+		`"3-17-0-x"`:                                   false,
+		`"3-17-0"`:                                     false,
+		`"3-17-1-"`:                                    false,
+		`"13-17-0-"`:                                   false,
+		`*`:                                            false, // names no time
+		``:                                             false,
+	} {
+		found, got := state.holds([]string{condition}, now)
+		if got != want {
+			t.Errorf("If-None-Match: %s holds: %v, want %v", condition, got, want)
+		}
+		if got && !strings.Contains(condition, string(found)) {
+			t.Errorf("If-None-Match: %s gives %s", condition, found)
+		}
 	}
 }
 
@@ -83,7 +121,7 @@ func FuzzIfNoneMatch(f *testing.F) {
 	for _, s := range []string{`"1-2-3"`, `W/"1-2-3", *`, `"`, `,,`, `W/W/"x"`} {
 		f.Add(s)
 	}
-	tag := stateTag(&bridge.Region{Version: 1}, 2, 3)
+	tag := newStateTag(&bridge.Region{Version: 1}, 2, 3).until(time.Time{})
 	f.Fuzz(func(t *testing.T, condition string) {
 		if tag.in([]string{condition}) && !strings.Contains(condition, string(tag)) && !strings.Contains(condition, "*") {
 			t.Fatalf("%q matches %s", condition, tag)

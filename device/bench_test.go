@@ -34,6 +34,12 @@ func (f *fixed) Decide(context.Context, *bridge.Region, bridge.DeviceHash, strin
 	return gate.Decision{}, nil
 }
 
+func (f *fixed) MarkRead(context.Context, *bridge.Region, bridge.DeviceHash, bridge.Seq) error {
+	return nil
+}
+
+func (f *fixed) Typing(context.Context, *bridge.Region, bridge.DeviceHash) error { return nil }
+
 func (f *fixed) BySlug(string) (*bridge.Region, bool) { return f.region, true }
 
 func (f *fixed) All() []*bridge.Region { return nil }
@@ -81,12 +87,12 @@ func BenchmarkPoll(b *testing.B) {
 		b.Fatal(err)
 	}
 	New(Deps{Chats: f, Regions: f, Watermarks: f, Hasher: bridge.NewHasher([]byte("key"))}).Routes(frame.Limited())
-	tag := string(stateTag(f.region, f.history.Seq, 0))
+	tag := string(newStateTag(f.region, f.history.Seq, 0).until(time.Time{}))
 
 	bareHistory := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		out := state{Seq: int64(f.history.Seq), Messages: make([]message, 0, len(f.history.Messages))}
 		for i := range f.history.Messages {
-			out.Messages = append(out.Messages, wireMessage(&f.history.Messages[i]))
+			out.Messages = append(out.Messages, wireMessage(f.region, "de", &f.history.Messages[i]))
 		}
 		w.Header().Set("Content-Type", "application/json")
 		if err := json.NewEncoder(w).Encode(&out); err != nil {

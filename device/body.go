@@ -30,6 +30,7 @@ func refuse(base *bridge.Error, sentence string) error {
 // form holds the known fields of a body, as they came. A nil field did not come.
 type form struct {
 	message, consent, forceNew, clientID *string
+	seq                                  *string // of what was read
 }
 
 // readSending reads what a device wants to send; maxText is in characters.
@@ -113,6 +114,8 @@ func (f *form) set(name, value string) error {
 		field = &f.forceNew
 	case "client_id":
 		field = &f.clientID
+	case "seq":
+		field = &f.seq
 	case "attachment", "attachments":
 		if value != "" {
 			return errAttachment()

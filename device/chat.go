@@ -31,7 +31,7 @@ func (d *Door) read(c *gin.Context) error {
 	}
 	if len(condition) > 0 {
 		if seq, known := d.Watermarks.Seq(who.region.ID, who.device); known {
-			if tag := stateTag(who.region, seq, since); tag.in(condition) {
+			if tag, holds := newStateTag(who.region, seq, since).holds(condition, d.Now()); holds {
 				return notModified(c, tag)
 			}
 		}
@@ -41,11 +41,7 @@ func (d *Door) read(c *gin.Context) error {
 		return err
 	}
 	d.Watermarks.Learn(bridge.Change{Region: who.region.ID, Device: who.device, Seq: history.Seq})
-	tag := stateTag(who.region, history.Seq, since)
-	if tag.in(condition) {
-		return notModified(c, tag)
-	}
-	return d.answerState(c, who.region, history, tag)
+	return d.answerState(c, who, history, since)
 }
 
 // await answers a poll as soon as there is something newer than its since or its
@@ -66,17 +62,26 @@ func (d *Door) await(c *gin.Context, who caller, q query, condition []string) er
 		if err != nil && (!absent || last) {
 			return err
 		}
-		tag := stateTag(who.region, history.Seq, q.since)
-		known := tag.in(condition)
+		p := d.presence(who.region, who.language, history)
+		state := newStateTag(who.region, history.Seq, q.since)
+		tag := state.until(p.Until)
+		_, known := state.holds(condition, d.Now())
+		known = known || tag.in(condition) // a star
 		if fresh := !absent && !known && (len(condition) > 0 || history.Seq != q.since); fresh || last {
 			if known {
 				return notModified(c, tag)
 			}
-			return d.answerState(c, who.region, history, tag)
+			return d.answerState(c, who, history, q.since)
+		}
+		var turn <-chan time.Time
+		if !absent && !p.Until.IsZero() {
+			turn = time.After(p.Until.Sub(d.Now()))
 		}
 		select {
 		case <-c.Request.Context().Done():
 			return nil // nobody is there to answer
+		case <-turn: // somebody stopped typing, or went home
+			last = true
 		case <-news:
 		case <-stopping:
 			last = true
@@ -124,42 +129,19 @@ func (d *Door) send(c *gin.Context) error {
 			return err
 		}
 	}
-	return d.answerState(c, who.region, history, stateTag(who.region, history.Seq, since))
+	return d.answerState(c, who, history, since)
 }
 
 // state is the answer to every chat call, reading or writing.
 type state struct {
 	Messages          []message `json:"messages"`
 	EvaluationConsent bool      `json:"evaluation_consent"`
-	ChatbotTyping     bool      `json:"chatbot_typing"`  // always false: no bot writes here
+	ChatbotTyping     bool      `json:"chatbot_typing"`
 	TicketURL         string    `json:"ticket_url"`      // always there, because apps need the key
 	Seq               int64     `json:"seq"`             // of the device; what it hands back as since
 	Reset             bool      `json:"reset,omitempty"` // since could not be kept: this is everything
 	Chat              chatState `json:"chat"`
-}
-
-// chatState is what is to be said of a device's chat as a whole. Streams compare
-// it and tell when it differs.
-type chatState struct {
-	State string `json:"state"`
-}
-
-// The states of a chat. An open one may have no ticket yet.
-const (
-	chatNone   = "none"
-	chatOpen   = "open"
-	chatClosed = "closed" // the next message opens it again, or another
-)
-
-func chatOf(h *bridge.History) chatState {
-	switch {
-	case h.Chat.ID == 0:
-		return chatState{State: chatNone}
-	case h.Chat.TicketState == bridge.TicketClosed:
-		return chatState{State: chatClosed}
-	default:
-		return chatState{State: chatOpen}
-	}
+	Read              int64     `json:"read"` // messages up to this seq were read on the device
 }
 
 // message is a message on the wire. The keys up to content are those of the
@@ -174,6 +156,7 @@ type message struct {
 	Seq             int64    `json:"seq"`
 	Text            string   `json:"text"`
 	Author          string   `json:"author"`
+	Name            string   `json:"name,omitempty"` // of an agent, as far as the region shows it
 	Status          string   `json:"status"`
 	Attachments     []string `json:"attachments"` // always empty: messages have text only
 	ClientID        string   `json:"client_id,omitempty"`
@@ -194,7 +177,7 @@ const timeFormat = "2006-01-02T15:04:05.000Z"
 // attachments is the empty list that all messages share.
 var attachments = []string{}
 
-func wireMessage(m *bridge.Message) message {
+func wireMessage(r *bridge.Region, language string, m *bridge.Message) message {
 	out := message{
 		ID:              int64(m.ID),
 		CreatedAt:       m.CreatedAt.UTC().Format(timeFormat),
@@ -213,22 +196,35 @@ func wireMessage(m *bridge.Message) message {
 	if out.UserIsAuthor {
 		out.Role = roleUser
 	}
+	if m.Author == bridge.AuthorAgent && !m.Automatic && !m.Retracted {
+		out.Name = r.Settings.Reception.Shown(m.Name, language)
+	}
 	if m.Status == bridge.StatusFailed {
 		out.Error = m.FailCode
 	}
 	return out
 }
 
-func (d *Door) answerState(c *gin.Context, r *bridge.Region, h bridge.History, tag etag) error {
-	out := state{Messages: make([]message, len(h.Messages)), Seq: int64(h.Seq), Reset: h.Anew, Chat: chatOf(&h)}
+// answerState answers a reading with 304 where the client's tag still holds, and
+// all else with the state.
+func (d *Door) answerState(c *gin.Context, who caller, h bridge.History, since bridge.Seq) error {
+	p := d.presence(who.region, who.language, h)
+	tag := newStateTag(who.region, h.Seq, since).until(p.Until)
+	if c.Request.Method != http.MethodPost && tag.in(c.Request.Header["If-None-Match"]) {
+		return notModified(c, tag)
+	}
+	out := state{
+		Messages: make([]message, len(h.Messages)), Seq: int64(h.Seq), Read: int64(h.Read),
+		Reset: h.Anew, Chat: wireChat(p), ChatbotTyping: p.BotTyping,
+	}
 	for i := range h.Messages {
-		out.Messages[i] = wireMessage(&h.Messages[i])
+		out.Messages[i] = wireMessage(who.region, who.language, &h.Messages[i])
 	}
 	if h.Chat.Consent != nil {
 		out.EvaluationConsent = *h.Chat.Consent
 	}
-	if r.Settings.RevealTicketURL && h.Chat.Ticket != 0 {
-		out.TicketURL = d.TicketURL(r, h.Chat.Ticket)
+	if who.region.Settings.RevealTicketURL && h.Chat.Ticket != 0 {
+		out.TicketURL = d.TicketURL(who.region, h.Chat.Ticket)
 	}
 	return d.answerJSON(c, tag, &out)
 }

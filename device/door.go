@@ -11,6 +11,7 @@ import (
 	"context"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -25,6 +26,8 @@ type Chats interface {
 	History(ctx context.Context, r *bridge.Region, d bridge.DeviceHash, since bridge.Seq) (bridge.History, error)
 	Decide(ctx context.Context, r *bridge.Region, d bridge.DeviceHash, language, appVersion string) (gate.Decision, error)
 	Running(ctx context.Context, r *bridge.Region, d bridge.DeviceHash) (bool, error)
+	MarkRead(ctx context.Context, r *bridge.Region, d bridge.DeviceHash, seq bridge.Seq) error
+	Typing(ctx context.Context, r *bridge.Region, d bridge.DeviceHash) error
 }
 
 // Regions is what the door must know of regions. Both calls are answered from
@@ -56,6 +59,8 @@ type Deps struct {
 	Streams Streams
 	// Limits of writing; the zero value has none.
 	Limits Limits
+	// Now is the clock; nil: time.Now.
+	Now func() time.Time
 }
 
 // Door serves the device API.
@@ -67,6 +72,9 @@ type Door struct {
 
 // New makes a door.
 func New(deps Deps) *Door {
+	if deps.Now == nil {
+		deps.Now = time.Now
+	}
 	d := &Door{Deps: deps, pace: pace{beat: beatEvery, patience: patience, again: lookAgain}}
 	d.buffers.New = func() any { return new(bytes.Buffer) }
 	return d
@@ -88,6 +96,8 @@ func (d *Door) Routes(r gin.IRouter) {
 		d.get(r, chat, d.read)
 		r.POST(chat, server.H(d.send))
 	}
+	r.POST("/api/v3/:x/:y/chat/:device/read/", server.H(d.markRead))
+	r.POST("/api/v3/:x/:y/chat/:device/typing/", server.H(d.hearTyping))
 	d.get(r, "/api/v3/:x/:y/chat/:device/events/", d.events)
 	d.get(r, "/api/v3/:x/:y/chat/:device/socket/", d.socket)
 	d.get(r, "/api/v3/:x/is_chat_enabled/", d.regionEnabled)

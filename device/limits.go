@@ -16,6 +16,8 @@ import (
 type Limits struct {
 	// Device is for the writes of one device, whatever its address.
 	Device *server.Limiter
+	// Signals is for what one device tells of its user: read, typing.
+	Signals *server.Limiter
 	// Region is for the writes of all devices of a region together.
 	Region *server.Limiter
 	// Chats is for the chats that one address opens: each costs a customer and
@@ -36,9 +38,8 @@ func (l *Limits) client(r *http.Request) (key string, limited bool) {
 
 // write counts a write of a device, before its body is read.
 func (l *Limits) write(c *gin.Context, who caller) error {
-	region := strconv.FormatInt(int64(who.region.ID), 36)
 	if l.Device != nil {
-		if err := l.Device.Check(c, region+string(who.device[:])); err != nil {
+		if err := l.Device.Check(c, who.key()); err != nil {
 			return err
 		}
 	}
@@ -48,7 +49,20 @@ func (l *Limits) write(c *gin.Context, who caller) error {
 	if _, limited := l.client(c.Request); !limited {
 		return nil
 	}
-	return l.Region.Check(c, region)
+	return l.Region.Check(c, strconv.FormatInt(int64(who.region.ID), 36))
+}
+
+// signal counts what a device tells of its user, apart from what it writes.
+func (l *Limits) signal(c *gin.Context, who caller) error {
+	if l.Signals == nil {
+		return nil
+	}
+	return l.Signals.Check(c, who.key())
+}
+
+// key names a device in limits.
+func (who caller) key() string {
+	return strconv.FormatInt(int64(who.region.ID), 36) + string(who.device[:])
 }
 
 // opening counts a chat of an address, if the message opens one. A device that

@@ -60,6 +60,12 @@ func (s slugs) BySlug(slug string) (*bridge.Region, bool) {
 	return nil, false
 }
 
+func (echo) MarkRead(context.Context, *bridge.Region, bridge.DeviceHash, bridge.Seq) error {
+	return nil
+}
+
+func (echo) Typing(context.Context, *bridge.Region, bridge.DeviceHash) error { return nil }
+
 func (slugs) All() []*bridge.Region { return nil }
 
 // engine has all doors that stand in one frame.

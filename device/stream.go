@@ -50,6 +50,8 @@ type frame struct {
 	Message *message       `json:"message,omitempty"`
 	Status  *messageStatus `json:"status,omitempty"`
 	Chat    *chatState     `json:"chat,omitempty"`
+	Read    bridge.Seq     `json:"read,omitempty"`
+	Typing  *typing        `json:"typing,omitempty"`
 	RetryMS int64          `json:"retry_ms,omitempty"`
 }
 
@@ -58,6 +60,12 @@ type messageStatus struct {
 	ID     int64  `json:"id"`
 	Status string `json:"status"`
 	Error  string `json:"error,omitempty"`
+}
+
+// typing says who is writing to the device, or not any more.
+type typing struct {
+	Who    string `json:"who"` // agent or bot
+	Active bool   `json:"active"`
 }
 
 // line is the way to one client. An error says that it takes nothing any more.
@@ -82,6 +90,9 @@ type stream struct {
 	cursor bridge.Seq // everything up to it was told
 	begun  bool       // the client knows chat
 	chat   chatState
+	bot    bool                        // the client knows that a bot is at work
+	read   bridge.Seq                  // the client knows that so much was read
+	until  time.Time                   // when time alone may change chat or bot; zero: never
 	told   map[bridge.MessageID]uint64 // own messages under way, as they were told but for their state
 }
 
@@ -124,7 +135,7 @@ func (s *stream) run(ctx context.Context, stopping <-chan struct{}) error {
 		}
 		pause := s.door.pace.beat
 		if look {
-			h, err := s.read(ctx)
+			h, err := s.history(ctx)
 			if err == nil {
 				if err := s.tell(h); err != nil {
 					return err
@@ -133,6 +144,10 @@ func (s *stream) run(ctx context.Context, stopping <-chan struct{}) error {
 			} else {
 				pause = s.door.pace.again
 			}
+		}
+		turn := !s.until.IsZero() && s.until.Sub(s.door.Now()) < pause
+		if turn {
+			pause = max(s.until.Sub(s.door.Now()), 0)
 		}
 		timer.Reset(pause)
 		select {
@@ -143,6 +158,10 @@ func (s *stream) run(ctx context.Context, stopping <-chan struct{}) error {
 		case <-news:
 			look = true
 		case <-timer.C:
+			if turn {
+				look = true
+				continue
+			}
 			if err := s.line.beat(); err != nil {
 				return err
 			}
@@ -166,8 +185,9 @@ func (d *Door) still(who *caller) *bridge.Error {
 	return nil
 }
 
-// read gives what changed since the cursor; a device without a chat has nothing.
-func (s *stream) read(ctx context.Context) (bridge.History, error) {
+// history gives what changed since the cursor; a device without a chat has
+// nothing.
+func (s *stream) history(ctx context.Context) (bridge.History, error) {
 	h, err := s.door.Chats.History(ctx, s.who.region, s.who.device, s.cursor)
 	if errors.Is(err, bridge.ErrChatNotFound) {
 		return bridge.History{Anew: s.cursor > 0}, nil
@@ -180,12 +200,14 @@ func (s *stream) read(ctx context.Context) (bridge.History, error) {
 // last.
 func (s *stream) tell(h bridge.History) error {
 	if h.Anew {
-		s.cursor, s.begun, s.told = 0, false, nil
+		s.cursor, s.begun, s.told, s.read = 0, false, nil, 0
 		if err := s.send(&frame{Type: "reset", Seq: new(bridge.Seq)}); err != nil {
 			return err
 		}
 	}
-	chat := chatOf(&h)
+	p := s.door.presence(s.who.region, s.who.language, h)
+	chat := wireChat(p)
+	s.until = p.Until
 	if !s.begun {
 		if err := s.tellChat(chat, s.cursor); err != nil {
 			return err
@@ -201,21 +223,43 @@ func (s *stream) tell(h bridge.History) error {
 		}
 	}
 	s.cursor = h.Seq
+	if h.Read != s.read {
+		s.read = h.Read
+		if err := s.send(&frame{Type: "read", Seq: &h.Seq, Read: h.Read}); err != nil {
+			return err
+		}
+	}
 	if chat != s.chat {
-		return s.tellChat(chat, s.cursor)
+		if err := s.tellChat(chat, s.cursor); err != nil {
+			return err
+		}
+	}
+	if p.BotTyping != s.bot {
+		s.bot = p.BotTyping
+		return s.tellTyping("bot", s.bot)
 	}
 	return nil
 }
 
+// tellChat writes the chat; that an agent is writing, or not any more, also as
+// what it is.
 func (s *stream) tellChat(chat chatState, at bridge.Seq) error {
+	typed := chat.Typing != s.chat.Typing
 	s.begun, s.chat = true, chat
-	return s.send(&frame{Type: "chat", Seq: &at, Chat: &chat})
+	if err := s.send(&frame{Type: "chat", Seq: &at, Chat: &chat}); err != nil || !typed {
+		return err
+	}
+	return s.tellTyping("agent", chat.Typing)
+}
+
+func (s *stream) tellTyping(who string, active bool) error {
+	return s.send(&frame{Type: "typing", Typing: &typing{who, active}})
 }
 
 // tellMessage writes a message, or only its state where nothing else of it
 // changed since this stream told it.
 func (s *stream) tellMessage(m *bridge.Message) error {
-	wire := wireMessage(m)
+	wire := wireMessage(s.who.region, s.who.language, m)
 	f := &frame{Type: "message", Seq: &m.Seq, Message: &wire}
 	if m.Author == bridge.AuthorUser {
 		print, err := fingerprint(wire)

@@ -71,6 +71,11 @@ func TestEveryWayKeepsAReplica(t *testing.T) {
 					d.public = append(d.public, d.answer(fmt.Sprintf("Antwort %d", d.article)))
 				}
 			},
+			"read": func(rt *rapid.T) {
+				if sent > 0 {
+					w.post(path+"read/", fmt.Sprintf("seq=%d", rapid.IntRange(0, 3*sent).Draw(rt, "read")))
+				}
+			},
 			"close": func(rt *rapid.T) {
 				if carried {
 					d.record(bridge.TicketClosed)
@@ -132,13 +137,29 @@ func TestStreamBeginsBeforeThereIsAChat(t *testing.T) {
 			if f := next(t, heard); f.Type != "status" || f.Status.Status != "seen" {
 				t.Fatalf("seen: %+v", f)
 			}
+			if f := next(t, heard); f.Type != "chat" || !f.Chat.Typing {
+				t.Fatalf("writing on: %+v", f)
+			}
+			if f := next(t, heard); f.Type != "typing" || f.Typing.Who != "agent" || !f.Typing.Active {
+				t.Fatalf("writing on: %+v", f)
+			}
 			d.record(bridge.TicketClosed)
-			if f := next(t, heard); f.Type != "chat" || f.Chat.State != "closed" {
+			if f := next(t, heard); f.Type != "chat" || f.Chat.State != "closed" || f.Chat.Typing {
 				t.Fatalf("closed: %+v", f)
 			}
+			if f := next(t, heard); f.Type != "typing" || f.Typing.Active {
+				t.Fatalf("nobody writes in a closed chat: %+v", f)
+			}
 			d.record(bridge.TicketOpen)
-			if f := next(t, heard); f.Type != "chat" || f.Chat.State != "open" {
+			if f := next(t, heard); f.Type != "chat" || f.Chat.State != "open" || f.Chat.Notice == "" {
 				t.Fatalf("opened again: %+v", f)
+			}
+			if f := next(t, heard); f.Type != "typing" || !f.Typing.Active {
+				t.Fatalf("writing on, after all: %+v", f)
+			}
+			w.post(path+"read/", "seq=1")
+			if f := next(t, heard); f.Type != "read" || f.Read != 1 || *f.Seq < 2 {
+				t.Fatalf("read: %+v", f)
 			}
 		})
 	}
@@ -425,7 +446,7 @@ func TestSocketsHearNothing(t *testing.T) {
 	}
 	for range 50 {
 		garbage := w.raw(t, path)
-		noise := make([]byte, 1+rand.IntN(4000))
+		noise := make([]byte, 14+rand.IntN(4000)) // a whole header, however long it says it is
 		for i := range noise {
 			noise[i] = byte(rand.Uint32())
 		}

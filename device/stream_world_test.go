@@ -35,7 +35,12 @@ type wireFrame struct {
 		Status string
 		Error  *string
 	}
-	Chat    *struct{ State string }
+	Chat   *wireChat
+	Read   int64
+	Typing *struct {
+		Who    string
+		Active bool
+	}
 	RetryMS int64 `json:"retry_ms"`
 }
 
@@ -44,6 +49,7 @@ type replica struct {
 	mu       sync.Mutex
 	cursor   int64
 	state    string
+	read     int64
 	messages map[int64]wireMessage
 	wrong    []string
 }
@@ -56,6 +62,7 @@ func (r *replica) complain(format string, args ...any) {
 type ear struct {
 	*replica
 	told    map[string]bool // frames of this connection
+	typing  map[string]bool // who is writing, as told on this connection
 	first   bool            // no frame has come yet
 	heard   chan wireFrame  // every frame, for tests that look at them; nil: nobody does
 	ended   chan struct{}   // closed when the connection is
@@ -95,7 +102,7 @@ func (e *ear) take(raw []byte, id string) {
 		}
 		e.cursor, e.lastSeq = *f.Seq, *f.Seq
 	}
-	if e.told[string(raw)] && f.Type != "chat" {
+	if e.told[string(raw)] && f.Type != "chat" && f.Type != "typing" {
 		e.complain("told twice: %s", raw)
 	}
 	e.told[string(raw)] = true
@@ -103,6 +110,12 @@ func (e *ear) take(raw []byte, id string) {
 		e.complain("the first frame is %s", raw)
 	}
 	e.first = f.Type == "reset"
+	if f.Typing != nil {
+		if e.typing[f.Typing.Who] == f.Typing.Active {
+			e.complain("typing is as it was: %s", raw)
+		}
+		e.typing[f.Typing.Who] = f.Typing.Active
+	}
 	e.apply(f)
 	if e.heard != nil {
 		e.heard <- f
@@ -112,7 +125,9 @@ func (e *ear) take(raw []byte, id string) {
 func (r *replica) apply(f wireFrame) {
 	switch f.Type {
 	case "reset":
-		r.messages = map[int64]wireMessage{}
+		r.messages, r.read = map[int64]wireMessage{}, 0
+	case "read":
+		r.read = f.Read
 	case "chat":
 		r.state = f.Chat.State
 	case "message":
@@ -144,7 +159,7 @@ func (r *replica) differs(t testing.TB, want wireState) string {
 	if len(r.wrong) > 0 {
 		t.Fatalf("a stream did wrong:\n%s", strings.Join(r.wrong, "\n"))
 	}
-	return cmp.Diff(want.Messages, mine)
+	return cmp.Diff(want.Messages, mine) + cmp.Diff(*want.Read, r.read)
 }
 
 // way opens a stream for a replica.
@@ -155,7 +170,7 @@ var ways = map[string]way{"events": openEvents, "socket": openSocket, "poll": op
 func newEar(r *replica, heard chan wireFrame) *ear {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return &ear{replica: r, told: map[string]bool{}, first: true, heard: heard, ended: make(chan struct{}), lastSeq: r.cursor}
+	return &ear{replica: r, told: map[string]bool{}, typing: map[string]bool{}, first: true, heard: heard, ended: make(chan struct{}), lastSeq: r.cursor}
 }
 
 func openEvents(w *world, path string, r *replica, heard chan wireFrame) (*ear, error) {
@@ -268,7 +283,7 @@ func openPoll(w *world, path string, r *replica, _ chan wireFrame) (*ear, error)
 			}
 			e.messages[m.ID] = m
 		}
-		e.cursor, e.state = s.Seq, s.Chat.State
+		e.cursor, e.state, e.read = s.Seq, s.Chat.State, *s.Read
 		return nil
 	}
 	go func() {

@@ -77,6 +77,11 @@ func (c counted) History(ctx context.Context, r *bridge.Region, d bridge.DeviceH
 	return c.Chats.History(ctx, r, d, since)
 }
 
+func (c counted) MarkRead(ctx context.Context, r *bridge.Region, d bridge.DeviceHash, seq bridge.Seq) error {
+	c.asked.Add(1)
+	return c.Chats.MarkRead(ctx, r, d, seq)
+}
+
 func (c counted) Decide(ctx context.Context, r *bridge.Region, d bridge.DeviceHash, language, version string) (gate.Decision, error) {
 	c.asked.Add(1)
 	return c.Chats.Decide(ctx, r, d, language, version)
@@ -199,6 +204,7 @@ type wireMessage struct {
 	Seq             int64   `json:"seq"`
 	Text            string  `json:"text"`
 	Author          string  `json:"author"`
+	Name            string  `json:"name"`
 	Status          string  `json:"status"`
 	Attachments     []any   `json:"attachments"`
 	ClientID        *string `json:"client_id"`
@@ -212,6 +218,15 @@ type wireState struct {
 	ChatbotTyping     *bool         `json:"chatbot_typing"`
 	TicketURL         *string       `json:"ticket_url"`
 	Seq               int64         `json:"seq"`
+	Chat              *wireChat     `json:"chat"`
+	Read              *int64        `json:"read"`
+}
+
+type wireChat struct {
+	State  string `json:"state"`
+	Notice string `json:"notice"`
+	Away   string `json:"away"`
+	Typing bool   `json:"typing"`
 }
 
 type wireError struct {
@@ -235,7 +250,7 @@ func (r reply) state(t testing.TB) wireState {
 	}
 	var s wireState
 	decode(t, r.body, &s)
-	if s.Messages == nil || s.EvaluationConsent == nil || s.ChatbotTyping == nil || s.TicketURL == nil {
+	if s.Messages == nil || s.EvaluationConsent == nil || s.ChatbotTyping == nil || s.TicketURL == nil || s.Chat == nil || s.Read == nil {
 		t.Fatalf("a key that the app needs is missing: %s", r.body)
 	}
 	return s

@@ -168,7 +168,8 @@ func MaxBody(n int64) gin.HandlerFunc {
 // limitAddress holds the limits of one client address, for reads and for writes.
 func (s *Server) limitAddress(c *gin.Context) {
 	limiter := s.writes
-	if c.Request.Method == http.MethodGet || c.Request.Method == http.MethodHead {
+	if c.Request.Method == http.MethodGet || c.Request.Method == http.MethodHead ||
+		s.cfg.CountsAsRead != nil && s.cfg.CountsAsRead(c.Request) {
 		limiter = s.reads
 	}
 	if limiter == nil && s.crowd == nil {

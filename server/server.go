@@ -63,6 +63,9 @@ type Config struct {
 	// of Limited routes; as many may come at once. 0: no limit.
 	WritesPerMinute int
 	ReadsPerMinute  int
+	// CountsAsRead says which writes are so light and so many that they are
+	// bounded with the reads. nil: none.
+	CountsAsRead func(*http.Request) bool
 	// Connections bounds what one client address may have open at a time:
 	// connections, and behind a trusted proxy running requests. 0: no limit.
 	Connections int

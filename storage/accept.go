@@ -49,6 +49,7 @@ func (s chats) accept(tx *gorm.DB, sub *bridge.Submission) (bridge.Accepted, err
 		}
 		live = alive(sub.Region, h.c.LastMessageAt, sub.Now)
 	}
+	h.saw, h.had = h.outward(), h.c.TicketState
 	if sub.Text == "" {
 		return consent(h, sub, live)
 	}
@@ -59,6 +60,7 @@ func (s chats) accept(tx *gorm.DB, sub *bridge.Submission) (bridge.Accepted, err
 		if err := s.open(h, sub); err != nil {
 			return bridge.Accepted{}, err
 		}
+		h.saw, h.had = h.outward(), h.c.TicketState
 	}
 	return add(h, sub)
 }
@@ -198,6 +200,7 @@ func add(h *held, sub *bridge.Submission) (bridge.Accepted, error) {
 		HTML: asHTML(sub.Text), Text: sub.Text, Status: bridge.StatusQueued, ClientKey: sub.ClientKey,
 		CreatedAt: moment(h.createdAt(sub.Now)),
 	}
+	h.c.AskedAt = sub.Now
 	if err := store(h, &m); err != nil {
 		return bridge.Accepted{}, err
 	}
@@ -207,7 +210,7 @@ func add(h *held, sub *bridge.Submission) (bridge.Accepted, error) {
 	if _, err := h.save(); err != nil {
 		return bridge.Accepted{}, err
 	}
-	history := bridge.History{Chat: h.c.Chat, Seq: m.Seq, Anew: sub.Since > 0, Messages: []bridge.Message{m}}
+	history := bridge.History{Chat: h.c.Chat, Seq: m.Seq, Read: h.d.read, Anew: sub.Since > 0, Messages: []bridge.Message{m}}
 	history.Chat.Device, history.Chat.Alias = h.d.hash, h.d.alias
 	if h.was > 0 { // there was something before
 		history.Anew = false

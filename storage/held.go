@@ -21,6 +21,7 @@ type device struct {
 	last     int64 // created_at of the newest message
 	pruned   int64 // highest seq that is not stored any more
 	openedAt int64
+	read     bridge.Seq
 }
 
 // chat is a chat with its lane.
@@ -42,34 +43,47 @@ type held struct {
 	now time.Time
 	d   device
 	c   chat
-	was int64 // the device's seq before
+	was int64              // the device's seq before
+	saw outward            // by the device before
+	had bridge.TicketState // of the chat before
 }
 
-const deviceColumns = "SELECT d.id, d.region_id, d.device_hash, d.alias, d.seq, d.current_chat_id, d.last_message_at, d.opened_at, d.pruned_seq FROM devices d WHERE "
+// outward is what a device sees of its current chat's ticket.
+type outward struct{ closed, reopened bool }
+
+func (h *held) outward() outward {
+	if h.d.current != int64(h.c.ID) {
+		return outward{} // of a new chat; what an older one is nobody sees
+	}
+	return outward{h.c.TicketState == bridge.TicketClosed, h.c.Reopened}
+}
+
+const deviceColumns = "SELECT d.id, d.region_id, d.device_hash, d.alias, d.seq, d.current_chat_id, d.last_message_at, d.opened_at, d.pruned_seq, d.read_seq FROM devices d WHERE "
 
 // lockDevice reads a device and holds it. The error is sql.ErrNoRows if there
 // is none.
 func (db *database) lockDevice(tx *gorm.DB, where string, args ...any) (device, error) {
 	var d device
 	var hash []byte
-	err := one(tx, deviceColumns+where+db.lock, args, &d.id, &d.region, &hash, &d.alias, &d.seq, &d.current, &d.last, &d.openedAt, &d.pruned)
+	err := one(tx, deviceColumns+where+db.lock, args, &d.id, &d.region, &hash, &d.alias, &d.seq, &d.current, &d.last, &d.openedAt, &d.pruned, &d.read)
 	copy(d.hash[:], hash)
 	return d, err
 }
 
 const chatColumns = "c.id, c.region_id, c.device_id, c.language, c.consent, c.consent_at, c.desk_id, c.ticket_id, c.customer_id, c.ticket_state," +
-	" c.checked_at, c.state_at, c.created_at, c.last_message_at, c.lane_due, c.claim_id, c.claimed_until"
+	" c.reopened, c.answered_at, c.asked_at, c.checked_at, c.state_at, c.created_at, c.last_message_at, c.lane_due, c.claim_id, c.claimed_until"
 
 // scanChat reads chatColumns, and more into the rest.
 func scanChat(scan func(...any) error, c *chat, rest ...any) error {
 	var (
-		consent       sql.Null[bool]
-		ticket        sql.Null[int64]
-		created, last int64
+		consent         sql.Null[bool]
+		ticket          sql.Null[int64]
+		created, last   int64
+		answered, asked int64
 	)
-	into := [20]any{&c.ID, &c.Region, &c.device, &c.Language, &consent, &c.consentAt, &c.Desk, &ticket, &c.Customer, &c.TicketState,
-		&c.checkedAt, &c.stateAt, &created, &last, &c.laneDue, &c.claim, &c.claimedUntil}
-	if err := scan(append(into[:17], rest...)...); err != nil {
+	into := [24]any{&c.ID, &c.Region, &c.device, &c.Language, &consent, &c.consentAt, &c.Desk, &ticket, &c.Customer, &c.TicketState,
+		&c.Reopened, &answered, &asked, &c.checkedAt, &c.stateAt, &created, &last, &c.laneDue, &c.claim, &c.claimedUntil}
+	if err := scan(append(into[:20], rest...)...); err != nil {
 		return err
 	}
 	if consent.Valid {
@@ -77,6 +91,7 @@ func scanChat(scan func(...any) error, c *chat, rest ...any) error {
 	}
 	c.Ticket = bridge.TicketID(ticket.V)
 	c.CreatedAt, c.LastMessageAt = moment(created), moment(last)
+	c.AnsweredAt, c.AskedAt = moment(answered), moment(asked)
 	return nil
 }
 
@@ -107,7 +122,9 @@ func (db *database) hold(tx *gorm.DB, id bridge.ChatID, now time.Time) (*held, e
 		return nil, err
 	}
 	c.Device, c.Alias = d.hash, d.alias
-	return &held{tx: tx, now: now, d: d, c: c, was: d.seq}, nil
+	h := &held{tx: tx, now: now, d: d, c: c, was: d.seq, had: c.TicketState}
+	h.saw = h.outward()
+	return h, nil
 }
 
 // alive says whether a chat is younger than the region's retention.
@@ -151,6 +168,36 @@ func (h *held) setStatus(message int64, to bridge.Status, code string, from ...b
 	return nil
 }
 
+// arrived records that a message is in its ticket as an article (0: it is not
+// known which). If an agent has answered after it already, it is seen.
+func (h *held) arrived(message int64, article bridge.ArticleID) error {
+	before := h.d.seq
+	if err := h.setStatus(message, bridge.StatusSent, "", bridge.StatusQueued, bridge.StatusFailed); err != nil || h.d.seq == before || article == 0 {
+		return err
+	}
+	var answers int
+	err := one(h.tx, "SELECT COUNT(*) FROM articles a JOIN messages m ON m.id = a.message_id"+
+		" WHERE a.chat_id = ? AND a.article_id > ? AND m.author = ? AND m.automatic = 0 AND m.retracted = 0",
+		[]any{h.c.ID, article, string(bridge.AuthorAgent)}, &answers)
+	if err != nil || answers == 0 {
+		return err
+	}
+	return h.setStatus(message, bridge.StatusSeen, "", bridge.StatusSent)
+}
+
+// answered takes that a public article has come: a machine's ends what the user
+// asked of machines; after a person's nobody needs to hear that the chat goes on.
+func (h *held) answered(a bridge.Article) {
+	if a.Automatic {
+		h.c.AskedAt = time.Time{}
+		return
+	}
+	h.c.Reopened = false
+	if wrote := moment(min(milli(a.CreatedAt), milli(h.now))); wrote.After(h.c.AnsweredAt) {
+		h.c.AnsweredAt = wrote
+	}
+}
+
 // endClaim gives the lane free; it is looked at again at due, or never while it
 // is empty.
 func (h *held) endClaim(due sql.Null[int64]) {
@@ -163,14 +210,10 @@ func (h *held) detach() {
 }
 
 // learn takes a state of the chat's ticket, unless a later one is known: a
-// reading may have begun before a delivery and end after it. The device's
-// history says whether its chat is closed, so it counts a change of that.
+// reading may have begun before a delivery and end after it.
 func (h *held) learn(state bridge.TicketState, at time.Time) {
 	if state == bridge.TicketNone || milli(at) < h.c.stateAt {
 		return
-	}
-	if (state == bridge.TicketClosed) != (h.c.TicketState == bridge.TicketClosed) {
-		h.d.seq++
 	}
 	h.c.TicketState, h.c.stateAt = state, milli(at)
 }
@@ -183,9 +226,9 @@ func (h *held) renew(due int64) error {
 	if h.c.Consent != nil {
 		consent = *h.c.Consent
 	}
-	id, err := insert(h.tx, "INSERT INTO chats (region_id, device_id, language, consent, consent_at, desk_id, ticket_id, customer_id, ticket_state, checked_at, created_at, last_message_at, lane_due, claim_id, claimed_until)"+
-		" VALUES (?, ?, ?, ?, ?, ?, NULL, 0, '', 0, ?, ?, ?, '', 0)",
-		h.c.Region, h.d.id, h.c.Language, consent, h.c.consentAt, h.c.Desk, milli(h.now), milli(h.c.LastMessageAt), due)
+	id, err := insert(h.tx, "INSERT INTO chats (region_id, device_id, language, consent, consent_at, desk_id, ticket_id, customer_id, ticket_state, checked_at, asked_at, created_at, last_message_at, lane_due, claim_id, claimed_until)"+
+		" VALUES (?, ?, ?, ?, ?, ?, NULL, 0, '', 0, ?, ?, ?, ?, '', 0)",
+		h.c.Region, h.d.id, h.c.Language, consent, h.c.consentAt, h.c.Desk, milli(h.c.AskedAt), milli(h.now), milli(h.c.LastMessageAt), due)
 	if err != nil {
 		return fmt.Errorf("insert chat: %w", err)
 	}
@@ -242,6 +285,15 @@ func (h *held) takeTicket(ticket bridge.TicketID, state bridge.TicketState, at t
 // save writes chat and device back and tells what changed for the device.
 func (h *held) save() ([]bridge.Change, error) {
 	c := &h.c
+	switch {
+	case c.TicketState == bridge.TicketClosed:
+		c.Reopened = false
+	case c.TicketState == bridge.TicketOpen && h.had == bridge.TicketClosed:
+		c.Reopened = true
+	}
+	if h.outward() != h.saw {
+		h.d.seq++ // the device's history says whether its chat is closed
+	}
 	var consent any
 	if c.Consent != nil {
 		consent = *c.Consent
@@ -250,9 +302,9 @@ func (h *held) save() ([]bridge.Change, error) {
 	if c.laneDue.Valid {
 		due = c.laneDue.V
 	}
-	_, err := exec(h.tx, "UPDATE chats SET language = ?, consent = ?, consent_at = ?, ticket_id = ?, customer_id = ?, ticket_state = ?,"+
+	_, err := exec(h.tx, "UPDATE chats SET language = ?, consent = ?, consent_at = ?, ticket_id = ?, customer_id = ?, ticket_state = ?, reopened = ?, answered_at = ?, asked_at = ?,"+
 		" checked_at = ?, state_at = ?, last_message_at = ?, lane_due = ?, claim_id = ?, claimed_until = ? WHERE id = ?",
-		c.Language, consent, c.consentAt, orNull(int64(c.Ticket)), c.Customer, string(c.TicketState),
+		c.Language, consent, c.consentAt, orNull(int64(c.Ticket)), c.Customer, string(c.TicketState), c.Reopened, milli(c.AnsweredAt), milli(c.AskedAt),
 		c.checkedAt, c.stateAt, milli(c.LastMessageAt), due, c.claim, c.claimedUntil, c.ID)
 	if err != nil {
 		return nil, fmt.Errorf("save chat: %w", err)

@@ -195,7 +195,7 @@ func (s lanes) Finish(ctx context.Context, c bridge.Claim, o bridge.Outcome, now
 
 // sent records that a message is in a ticket.
 func sent(h *held, message int64, o *bridge.Sent) error {
-	if err := h.setStatus(message, bridge.StatusSent, "", bridge.StatusQueued, bridge.StatusFailed); err != nil {
+	if err := h.arrived(message, o.Article); err != nil {
 		return err
 	}
 	if o.Article != 0 {

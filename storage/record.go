@@ -276,7 +276,7 @@ func linkOwn(h *held, a bridge.Article, message int64) error {
 	if err := link(h, a, message); err != nil {
 		return err
 	}
-	return h.setStatus(message, bridge.StatusSent, "", bridge.StatusQueued, bridge.StatusFailed)
+	return h.arrived(message, a.ID)
 }
 
 // recordOther stores an article that Deskbridge did not write. One of which
@@ -360,6 +360,7 @@ func show(h *held, a bridge.Article) error {
 	if err := link(h, a, int64(m.ID)); err != nil {
 		return err
 	}
+	h.answered(a)
 	if a.Automatic {
 		return nil
 	}

@@ -29,7 +29,7 @@ CREATE TABLE chats (
     last_message_at INTEGER NOT NULL,
     lane_due        INTEGER,          -- NULL: the lane is empty
     claim_id        TEXT    NOT NULL,
-    claimed_until   INTEGER NOT NULL, state_at INTEGER NOT NULL DEFAULT 0,
+    claimed_until   INTEGER NOT NULL, state_at INTEGER NOT NULL DEFAULT 0, reopened INTEGER NOT NULL DEFAULT 0, answered_at INTEGER NOT NULL DEFAULT 0, asked_at INTEGER NOT NULL DEFAULT 0, typed_at INTEGER NOT NULL DEFAULT 0,
     UNIQUE (desk_id, ticket_id)
 ) STRICT;
 
@@ -74,7 +74,7 @@ CREATE TABLE devices (
     changed_at      INTEGER NOT NULL,
     current_chat_id INTEGER NOT NULL, -- 0: none
     last_message_at INTEGER NOT NULL,
-    opened_at       INTEGER NOT NULL, pruned_seq INTEGER NOT NULL DEFAULT 0, -- first chat
+    opened_at       INTEGER NOT NULL, pruned_seq INTEGER NOT NULL DEFAULT 0, read_seq INTEGER NOT NULL DEFAULT 0, -- first chat
     UNIQUE (region_id, device_hash)
 ) STRICT;
 
