@@ -23,6 +23,7 @@ type hurried struct {
 	pump     *bridge.Pump
 	receiver *bridge.Receiver
 	desk     *openTicket
+	writes   *scriptedDesk
 
 	mu       sync.Mutex
 	watching bool
@@ -69,9 +70,9 @@ func hurry(t *testing.T, story func(h *hurried)) {
 		h.receiver = bridge.NewReceiver(bridge.ReceiverDeps{
 			Tickets: h.store, Desk: countedDesk{h.desk, h}, Regions: regions, Publisher: nobody{}, Log: log, Now: time.Now,
 		})
-		writes := &scriptedDesk{articles: make(map[bridge.MessageUUID]bridge.Posted)}
+		h.writes = &scriptedDesk{articles: make(map[bridge.MessageUUID]bridge.Posted)}
 		h.pump = bridge.NewPump(bridge.PumpDeps{
-			Lanes: h.store, Tickets: h.store, Desk: writes, Regions: regions, Receiver: h.receiver, Publisher: nobody{}, Log: log, Now: time.Now,
+			Lanes: h.store, Tickets: h.store, Desk: h.writes, Regions: regions, Receiver: h.receiver, Publisher: nobody{}, Log: log, Now: time.Now,
 		})
 		h.chats = bridge.NewChats(bridge.ChatsDeps{Store: h.store, Publisher: nobody{}, Exposures: bridge.NewExposures(h.store, log), Wake: func() {}, Now: time.Now})
 		lane := bridge.NewFastLane(bridge.FastLaneDeps{Receiver: h.receiver, Watchers: h, Waiting: h.store, Log: log, Now: time.Now})
@@ -97,7 +98,11 @@ func (h *hurried) asks(text string) {
 }
 
 // answers lets an agent write that long ago.
-func (h *hurried) answers(id bridge.ArticleID, text string, ago time.Duration) {
+func (h *hurried) answers(text string, ago time.Duration) {
+	h.writes.mu.Lock()
+	h.writes.next++
+	id := h.writes.next
+	h.writes.mu.Unlock()
 	a := bridge.Article{ID: id, Ticket: 101, Public: true, Text: text, CreatedAt: time.Now().Add(-ago)}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -116,7 +121,7 @@ func (h *hurried) hook() {
 // missed lets reconciliation find an answer that no webhook brought.
 func (h *hurried) missed() {
 	h.t.Helper()
-	h.answers(50, "found late", time.Minute)
+	h.answers("found late", time.Minute)
 	if _, err := h.receiver.Reconcile(h.t.Context(), false); err != nil {
 		h.t.Fatal(err)
 	}
@@ -154,7 +159,7 @@ func (h *hurried) last() string {
 func TestTheFastLaneCostsNothingWhileWebhooksWork(t *testing.T) {
 	hurry(t, func(h *hurried) {
 		h.watch(true)
-		h.answers(50, "in time", 4*time.Second)
+		h.answers("in time", 4*time.Second)
 		h.hook()
 		h.asks("and then?")
 		if n := h.took(5 * time.Minute); n != 0 {
@@ -173,7 +178,7 @@ func TestTheFastLaneBringsWhatNoWebhookTold(t *testing.T) {
 		if n := h.took(30 * time.Second); n != 10 {
 			t.Errorf("%d searches in half a minute", n)
 		}
-		h.answers(60, "soon", 0)
+		h.answers("soon", 0)
 		if n := h.took(4 * time.Second); n < 1 || h.last() != "soon" {
 			t.Errorf("after %d searches the device sees %q", n, h.last())
 		}
@@ -188,7 +193,7 @@ func TestTheFastLaneEnds(t *testing.T) {
 		hurry(t, func(h *hurried) {
 			h.missed()
 			h.watch(true)
-			h.answers(60, "by webhook", time.Second)
+			h.answers("by webhook", time.Second)
 			h.hook()
 			h.asks("one more")
 			if n := h.took(time.Minute); n != 0 {
@@ -208,7 +213,7 @@ func TestTheFastLaneEnds(t *testing.T) {
 	t.Run("not with a webhook that is late", func(t *testing.T) {
 		hurry(t, func(h *hurried) {
 			h.watch(true)
-			h.answers(50, "late", lateBy)
+			h.answers("late", lateBy)
 			h.hook()
 			h.asks("and then?")
 			if n := h.took(30 * time.Second); n != 10 {
