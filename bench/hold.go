@@ -95,7 +95,9 @@ func serveHolder(ctx context.Context, kind string, out io.Writer) (err error) {
 			handler.ServeHTTP(w, r)
 			return
 		}
-		debug.FreeOSMemory()
+		for range 5 { // each halves the stacks that are too large
+			debug.FreeOSMemory()
+		}
 		kb, err := residentKB()
 		if err != nil {
 			failBare(w, err)

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -57,16 +58,25 @@ func (d *Door) socket(c *gin.Context) error {
 		return err
 	}
 	defer done()
+	l, err := accept(c, d.pace.patience)
+	if err != nil {
+		return err
+	}
+	defer l.hangUp()
+	s := &stream{door: d, who: who, line: l, cursor: since}
+	return s.run(l.ctx, stopping)
+}
+
+// accept makes a socket of a request and begins to listen.
+func accept(c *gin.Context, patience time.Duration) (*socketLine, error) {
 	conn, err := websocket.Accept(c.Writer, c.Request, &websocket.AcceptOptions{InsecureSkipVerify: true}) // the origin was looked at
 	if err != nil {
-		return fmt.Errorf("accept a socket: %w", err)
+		return nil, fmt.Errorf("accept a socket: %w", err)
 	}
-	ctx, cancel := context.WithCancel(c.Request.Context())
-	l := &socketLine{ctx: ctx, cancel: cancel, conn: conn, patience: d.pace.patience, gone: make(chan struct{})}
+	l := &socketLine{conn: conn, patience: patience, gone: make(chan struct{})}
+	l.ctx, l.cancel = context.WithCancel(c.Request.Context())
 	go l.listen()
-	defer l.hangUp()
-	s := stream{door: d, who: who, line: l, cursor: since}
-	return s.run(ctx, stopping)
+	return l, nil
 }
 
 // upgrades says whether a request asks for a WebSocket as RFC 6455 wants it.
@@ -107,7 +117,10 @@ func (l *socketLine) listen() {
 	defer close(l.gone)
 	defer l.cancel()
 	l.conn.SetReadLimit(maxSaid)
-	_, _, err := l.conn.Read(l.ctx)
+	_, said, err := l.conn.Reader(l.ctx)
+	if err == nil {
+		_, err = io.Copy(io.Discard, said)
+	}
 	if err == nil || errors.Is(err, websocket.ErrMessageTooBig) { // the latter is closed already
 		l.close(websocket.StatusPolicyViolation, "clients have nothing to say here")
 	}
