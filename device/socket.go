@@ -35,25 +35,11 @@ const (
 // socket upgrades to a WebSocket and tells its client everything until one of
 // them goes.
 func (d *Door) socket(c *gin.Context) error {
-	who, err := d.caller(c)
+	s, err := d.handshake(c)
 	if err != nil {
 		return err
 	}
-	since, err := resume(c.Request)
-	if err != nil {
-		return err
-	}
-	if !upgrades(c.Request) {
-		h := c.Writer.Header()
-		h.Set("Connection", "Upgrade")
-		h.Set("Upgrade", "websocket")
-		h.Set("Sec-Websocket-Version", "13")
-		return bridge.ErrUpgrade
-	}
-	if !d.Streams.AllowsOrigin(c.Request) {
-		return bridge.ErrOrigin
-	}
-	stopping, done, err := d.place(c, who)
+	stopping, done, err := d.place(c, s.who)
 	if err != nil {
 		return err
 	}
@@ -63,8 +49,32 @@ func (d *Door) socket(c *gin.Context) error {
 		return err
 	}
 	defer l.hangUp()
-	s := &stream{door: d, who: who, line: l, cursor: since}
+	s.line = l
 	return s.run(l.ctx, stopping)
+}
+
+// handshake says whether a request may have a socket, and from where on it is to
+// tell.
+func (d *Door) handshake(c *gin.Context) (*stream, error) {
+	who, err := d.caller(c)
+	if err != nil {
+		return nil, err
+	}
+	since, err := resume(c.Request)
+	if err != nil {
+		return nil, err
+	}
+	if !upgrades(c.Request) {
+		h := c.Writer.Header()
+		h.Set("Connection", "Upgrade")
+		h.Set("Upgrade", "websocket")
+		h.Set("Sec-Websocket-Version", "13")
+		return nil, bridge.ErrUpgrade
+	}
+	if !d.Streams.AllowsOrigin(c.Request) {
+		return nil, bridge.ErrOrigin
+	}
+	return &stream{door: d, who: who, cursor: since}, nil
 }
 
 // accept makes a socket of a request and begins to listen.
