@@ -79,15 +79,21 @@ func (w *world) listenAt(at *instance, device string, socket bool) <-chan frame 
 // hears waits until a stream tells a message.
 func (w *world) hears(frames <-chan frame, text string) {
 	w.t.Helper()
+	w.hearsOf(frames, text, func(f frame) bool { return f.Type == "message" && f.Message.Text == text })
+}
+
+// hearsOf waits until a stream tells what is looked for.
+func (w *world) hearsOf(frames <-chan frame, what string, is func(frame) bool) {
+	w.t.Helper()
 	deadline := time.After(60 * time.Second)
 	for {
 		select {
 		case f := <-frames:
-			if f.Type == "message" && f.Message.Text == text {
+			if is(f) {
 				return
 			}
 		case <-deadline:
-			w.t.Fatalf("%q was never told", text)
+			w.t.Fatalf("never told: %s", what)
 		}
 	}
 }
@@ -123,12 +129,9 @@ func TestAnAnswerReachesADeviceAtAnotherInstance(t *testing.T) {
 			there.origin = two.origin
 			there.send("Danke")
 			w.hears(here, "Danke")
+			w.holds(ticket, "Customer: Frage", "Agent: Antwort", "Customer: Danke") // else it would be opened again
 			w.setState(ticket, "closed")
-			for f := range here {
-				if f.Type == "chat" && f.Chat.State == "closed" {
-					break
-				}
-			}
+			w.hearsOf(here, "the chat is closed", func(f frame) bool { return f.Type == "chat" && f.Chat.State == "closed" })
 		})
 	}
 }

@@ -30,6 +30,8 @@ type options struct {
 	only    string
 	mysql   string
 	profile string
+	idle    time.Duration
+	serve   string
 }
 
 func main() {
@@ -39,9 +41,19 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "only contests whose names begin with this")
 	flag.StringVar(&o.mysql, "mysql", os.Getenv("DESKBRIDGE_TEST_MYSQL"), "server for fresh databases, such as mysql://root@127.0.0.1:3306/; empty: skip")
 	flag.StringVar(&o.profile, "profile", "", "write a CPU profile of the last contest to this file")
+	flag.DurationVar(&o.idle, "idle", 0, "instead of all else, hold 5,000 connections for so long (10m) and compare their memory")
+	flag.StringVar(&o.serve, "serve", "", "used by the program itself: be the other process, ours or bare")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Stdout, o)
+	var err error
+	switch {
+	case o.serve != "":
+		err = serveHolder(ctx, o.serve, os.Stdout)
+	case o.idle > 0:
+		err = idle(ctx, os.Stdout, o.idle)
+	default:
+		err = run(ctx, os.Stdout, o)
+	}
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -92,6 +104,12 @@ func run(ctx context.Context, out io.Writer, o options) (err error) {
 		if err := hold(ctx, out, e, p, o); err != nil {
 			return err
 		}
+	}
+	if err := printStreams(ctx, out, p, o); err != nil {
+		return err
+	}
+	if err := printMemory(ctx, out, o); err != nil {
+		return err
 	}
 	if !strings.HasPrefix("calls", o.only) {
 		return nil

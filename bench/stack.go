@@ -43,6 +43,8 @@ type stack struct {
 	hasher  bridge.Hasher
 	reads   atomic.Int64 // histories that devices' requests read from the database
 	handler http.Handler
+	marks   *realtime.Watermarks
+	relay   func() // brings deliveries to devices from now on
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -99,23 +101,27 @@ func (s *stack) mount(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	webhook.New(webhook.Deps{
-		Inbox: s.store, Regions: regions, Log: log,
-		Check: zammad.CheckDelivery,
-	}).Routes(frame.Engine())
+	zammads := desk.New(desk.Config{Log: log, Now: time.Now})
+	receiver := bridge.NewReceiver(bridge.ReceiverDeps{Tickets: s.store, Desk: zammads, Regions: regions, Publisher: marks, Log: log, Now: time.Now})
+	hooks := webhook.New(webhook.Deps{Inbox: s.store, Regions: regions, Receiver: receiver, Log: log, Now: time.Now, Check: zammad.CheckDelivery})
+	hooks.Routes(frame.Engine())
 	device.New(device.Deps{
-		Chats: counting{chats, &s.reads}, Regions: regions, Hasher: s.hasher, Watermarks: marks, TicketURL: desk.New(desk.Config{}).TicketURL, Streams: frame,
+		Chats: counting{chats, &s.reads}, Regions: regions, Hasher: s.hasher, Watermarks: marks, TicketURL: zammads.TicketURL, Streams: frame,
 	}).Routes(frame.Limited())
-	s.handler = frame.Engine()
+	s.handler, s.marks = frame.Engine(), marks
 
 	ctx, s.stop = context.WithCancel(ctx)
-	for _, run := range []func(context.Context) error{regions.Run, marks.Run, exposures.Run} {
+	start := func(run func(context.Context) error) {
 		s.running.Go(func() {
 			if err := run(ctx); err != nil {
 				log.Error("a room stopped", "error", err)
 			}
 		})
 	}
+	for _, run := range []func(context.Context) error{regions.Run, marks.Run, exposures.Run} {
+		start(run)
+	}
+	s.relay = func() { start(hooks.Run) }
 	return nil
 }
 

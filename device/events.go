@@ -40,7 +40,7 @@ func (d *Door) events(c *gin.Context) error {
 	if err := l.begin(); err != nil {
 		return err
 	}
-	s := stream{door: d, who: who, line: l, cursor: since}
+	s := &stream{door: d, who: who, line: l, cursor: since}
 	return s.run(c.Request.Context(), stopping)
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -34,39 +35,58 @@ const (
 // socket upgrades to a WebSocket and tells its client everything until one of
 // them goes.
 func (d *Door) socket(c *gin.Context) error {
-	who, err := d.caller(c)
+	s, err := d.handshake(c)
 	if err != nil {
 		return err
 	}
-	since, err := resume(c.Request)
+	stopping, done, err := d.place(c, s.who)
 	if err != nil {
 		return err
+	}
+	defer done()
+	l, err := accept(c, d.pace.patience)
+	if err != nil {
+		return err
+	}
+	defer l.hangUp()
+	s.line = l
+	return s.run(l.ctx, stopping)
+}
+
+// handshake says whether a request may have a socket, and from where on it is to
+// tell.
+func (d *Door) handshake(c *gin.Context) (*stream, error) {
+	who, err := d.caller(c)
+	if err != nil {
+		return nil, err
+	}
+	since, err := resume(c.Request)
+	if err != nil {
+		return nil, err
 	}
 	if !upgrades(c.Request) {
 		h := c.Writer.Header()
 		h.Set("Connection", "Upgrade")
 		h.Set("Upgrade", "websocket")
 		h.Set("Sec-Websocket-Version", "13")
-		return bridge.ErrUpgrade
+		return nil, bridge.ErrUpgrade
 	}
 	if !d.Streams.AllowsOrigin(c.Request) {
-		return bridge.ErrOrigin
+		return nil, bridge.ErrOrigin
 	}
-	stopping, done, err := d.place(c, who)
-	if err != nil {
-		return err
-	}
-	defer done()
+	return &stream{door: d, who: who, cursor: since}, nil
+}
+
+// accept makes a socket of a request and begins to listen.
+func accept(c *gin.Context, patience time.Duration) (*socketLine, error) {
 	conn, err := websocket.Accept(c.Writer, c.Request, &websocket.AcceptOptions{InsecureSkipVerify: true}) // the origin was looked at
 	if err != nil {
-		return fmt.Errorf("accept a socket: %w", err)
+		return nil, fmt.Errorf("accept a socket: %w", err)
 	}
-	ctx, cancel := context.WithCancel(c.Request.Context())
-	l := &socketLine{ctx: ctx, cancel: cancel, conn: conn, patience: d.pace.patience, gone: make(chan struct{})}
+	l := &socketLine{conn: conn, patience: patience, gone: make(chan struct{})}
+	l.ctx, l.cancel = context.WithCancel(c.Request.Context())
 	go l.listen()
-	defer l.hangUp()
-	s := stream{door: d, who: who, line: l, cursor: since}
-	return s.run(ctx, stopping)
+	return l, nil
 }
 
 // upgrades says whether a request asks for a WebSocket as RFC 6455 wants it.
@@ -107,7 +127,10 @@ func (l *socketLine) listen() {
 	defer close(l.gone)
 	defer l.cancel()
 	l.conn.SetReadLimit(maxSaid)
-	_, _, err := l.conn.Read(l.ctx)
+	_, said, err := l.conn.Reader(l.ctx)
+	if err == nil {
+		_, err = io.Copy(io.Discard, said)
+	}
 	if err == nil || errors.Is(err, websocket.ErrMessageTooBig) { // the latter is closed already
 		l.close(websocket.StatusPolicyViolation, "clients have nothing to say here")
 	}

@@ -135,13 +135,11 @@ func (s *stream) run(ctx context.Context, stopping <-chan struct{}) error {
 		}
 		pause := s.door.pace.beat
 		if look {
-			h, err := s.history(ctx)
-			if err == nil {
-				if err := s.tell(h); err != nil {
-					return err
-				}
-				look = false
-			} else {
+			read, err := s.update(ctx)
+			if err != nil {
+				return err
+			}
+			if look = !read; look {
 				pause = s.door.pace.again
 			}
 		}
@@ -171,6 +169,17 @@ func (s *stream) run(ctx context.Context, stopping <-chan struct{}) error {
 	}
 }
 
+// update tells what changed; read is false where the store did not answer. It
+// stands apart from run so that a history does not lie on the stack of every
+// stream that waits: those decide what a connection costs.
+func (s *stream) update(ctx context.Context) (read bool, err error) {
+	h, err := s.history(ctx)
+	if err != nil {
+		return false, nil //nolint:nilerr // it is read again soon
+	}
+	return true, s.tell(&h)
+}
+
 // still says whether the caller may be told more, and lets it see its region as
 // it is now. The error is the answer that a new request would get.
 func (d *Door) still(who *caller) *bridge.Error {
@@ -198,14 +207,14 @@ func (s *stream) history(ctx context.Context) (bridge.History, error) {
 // tell writes the frames of a history: the chat first where the client does not
 // know it, since nothing that follows needs the cursor to have moved, and else
 // last.
-func (s *stream) tell(h bridge.History) error {
+func (s *stream) tell(h *bridge.History) error {
 	if h.Anew {
 		s.cursor, s.begun, s.told, s.read = 0, false, nil, 0
 		if err := s.send(&frame{Type: "reset", Seq: new(bridge.Seq)}); err != nil {
 			return err
 		}
 	}
-	p := s.door.presence(s.who.region, s.who.language, h)
+	p := s.door.presence(s.who.region, s.who.language, *h)
 	chat := wireChat(p)
 	s.until = p.Until
 	if !s.begun {

@@ -330,7 +330,6 @@ type desk struct {
 	ticket  bridge.TicketID
 	article bridge.ArticleID
 	public  []bridge.ArticleID
-	hidden  []bridge.ArticleID
 }
 
 func (d *desk) nextArticle() bridge.ArticleID {
