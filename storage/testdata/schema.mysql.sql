@@ -13,6 +13,28 @@ CREATE TABLE `articles` (
   CONSTRAINT `articles_of_message` FOREIGN KEY (`message_id`) REFERENCES `messages` (`id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
+CREATE TABLE `attachments` (
+  `id` bigint NOT NULL AUTO_INCREMENT,
+  `public_id` varbinary(64) NOT NULL,
+  `message_id` bigint NOT NULL,
+  `place` bigint NOT NULL,
+  `name` varchar(300) NOT NULL,
+  `media_type` varchar(200) NOT NULL,
+  `size` bigint NOT NULL,
+  `in_text` tinyint NOT NULL,
+  `digest` binary(32) DEFAULT NULL,
+  `file_id` bigint DEFAULT NULL,
+  `desk_file` bigint NOT NULL,
+  `article_id` bigint NOT NULL,
+  `known_at` bigint NOT NULL,
+  PRIMARY KEY (`id`),
+  UNIQUE KEY `attachments_public` (`public_id`),
+  UNIQUE KEY `attachments_file` (`file_id`),
+  KEY `attachments_message` (`message_id`),
+  CONSTRAINT `attachments_have_file` FOREIGN KEY (`file_id`) REFERENCES `files` (`id`),
+  CONSTRAINT `attachments_of_message` FOREIGN KEY (`message_id`) REFERENCES `messages` (`id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
 CREATE TABLE `chats` (
   `id` bigint NOT NULL AUTO_INCREMENT,
   `region_id` bigint NOT NULL,
@@ -102,6 +124,21 @@ CREATE TABLE `exposures` (
   CONSTRAINT `exposures_region` FOREIGN KEY (`region_id`) REFERENCES `regions` (`id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
+CREATE TABLE `files` (
+  `id` bigint NOT NULL AUTO_INCREMENT,
+  `created_at` bigint NOT NULL,
+  PRIMARY KEY (`id`),
+  KEY `files_age` (`created_at`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
+CREATE TABLE `file_pieces` (
+  `file_id` bigint NOT NULL,
+  `place` bigint NOT NULL,
+  `data` mediumblob NOT NULL,
+  PRIMARY KEY (`file_id`,`place`),
+  CONSTRAINT `file_pieces_of_file` FOREIGN KEY (`file_id`) REFERENCES `files` (`id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
 CREATE TABLE `goose_db_version` (
   `id` bigint unsigned NOT NULL AUTO_INCREMENT,
   `version_id` bigint NOT NULL,
@@ -152,6 +189,7 @@ CREATE TABLE `messages` (
   `client_key` varbinary(200) DEFAULT NULL,
   `created_at` bigint NOT NULL,
   `retracted` tinyint NOT NULL,
+  `files` bigint NOT NULL DEFAULT 0,
   PRIMARY KEY (`id`),
   UNIQUE KEY `messages_uuid` (`uuid`),
   UNIQUE KEY `messages_key` (`device_id`,`client_key`),

@@ -13,6 +13,24 @@ CREATE INDEX articles_chat ON articles (chat_id);
 
 CREATE INDEX articles_message ON articles (message_id);
 
+CREATE TABLE attachments (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    public_id  TEXT    NOT NULL UNIQUE, -- the name that devices ask by
+    message_id INTEGER NOT NULL REFERENCES messages (id),
+    place      INTEGER NOT NULL,        -- in the message, from 0
+    name       TEXT    NOT NULL,
+    media_type TEXT    NOT NULL,
+    size       INTEGER NOT NULL,
+    in_text    INTEGER NOT NULL,        -- a picture inside the message's HTML
+    digest     BLOB,                    -- SHA-256 of what the device sent
+    file_id    INTEGER UNIQUE REFERENCES files (id), -- NULL: only the desk has it
+    desk_file  INTEGER NOT NULL,        -- 0: the desk has not shown it yet
+    article_id INTEGER NOT NULL,        -- in which the desk has it
+    known_at   INTEGER NOT NULL         -- since when desk_file is known
+) STRICT;
+
+CREATE INDEX attachments_message ON attachments (message_id);
+
 CREATE TABLE chats (
     id              INTEGER PRIMARY KEY AUTOINCREMENT,
     region_id       INTEGER NOT NULL REFERENCES regions (id),
@@ -92,6 +110,20 @@ CREATE TABLE exposures (
 
 CREATE INDEX exposures_age ON exposures (told_at);
 
+CREATE TABLE file_pieces (
+    file_id INTEGER NOT NULL REFERENCES files (id),
+    place   INTEGER NOT NULL,
+    data    BLOB    NOT NULL,
+    PRIMARY KEY (file_id, place)
+) STRICT;
+
+CREATE TABLE files (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    created_at INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX files_age ON files (created_at);
+
 CREATE TABLE goose_db_version (
 		id INTEGER PRIMARY KEY AUTOINCREMENT,
 		version_id INTEGER NOT NULL,
@@ -138,7 +170,7 @@ CREATE TABLE messages (
     fail_code  TEXT    NOT NULL,
     client_key TEXT,
     created_at INTEGER NOT NULL,
-    retracted  INTEGER NOT NULL,
+    retracted  INTEGER NOT NULL, files INTEGER NOT NULL DEFAULT 0,
     UNIQUE (device_id, client_key)
 ) STRICT;
 
