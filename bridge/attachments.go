@@ -79,14 +79,6 @@ type FileStore interface {
 	Attachments(ctx context.Context, r RegionID, d DeviceHash) (map[MessageID][]StoredAttachment, error)
 }
 
-// Download is a file on its way to a device: Content if it is here, else Stream,
-// which must be closed.
-type Download struct {
-	Attachment
-	Content io.ReaderAt
-	Stream  io.ReadCloser
-}
-
 // AttachmentsDeps is what Attachments needs.
 type AttachmentsDeps struct {
 	Files FileStore
@@ -102,34 +94,34 @@ type Attachments struct{ AttachmentsDeps }
 // NewAttachments puts Attachments together.
 func NewAttachments(deps AttachmentsDeps) *Attachments { return &Attachments{deps} }
 
-// Open opens a file of a message that the device may see: from the store while
-// it is there, else from the desk, which is one call.
+// Find finds a file of a message that the device may see.
 //
-// Errors: ErrRegionOff, ErrAttachmentNotFound, ErrDeskAway, or the store's.
-func (a *Attachments) Open(ctx context.Context, r *Region, d DeviceHash, id AttachmentID) (Download, error) {
+// Errors: ErrRegionOff, ErrAttachmentNotFound, or the store's.
+func (a *Attachments) Find(ctx context.Context, r *Region, d DeviceHash, id AttachmentID) (StoredAttachment, error) {
 	if !r.Served() {
-		return Download{}, ErrRegionOff
+		return StoredAttachment{}, ErrRegionOff
 	}
 	found, err := a.Files.Attachment(ctx, r, d, id, a.Now())
-	if err != nil {
-		return Download{}, err
+	if err == nil && found.Content == nil && (found.File == 0 || found.Desk != r.Desk) {
+		err = ErrAttachmentNotFound // the region has another Zammad now, or the ticket is not the chat's any more
 	}
-	out := Download{Attachment: found.Attachment, Content: found.Content}
-	if out.Content != nil {
-		return out, nil
-	}
-	if found.File == 0 || found.Desk != r.Desk { // the region has another Zammad now
-		return Download{}, ErrAttachmentNotFound
-	}
-	out.Stream, err = a.Desk.OpenFile(ctx, r, found.Ticket, found.Article, found.File)
+	return found, err
+}
+
+// Load begins to load a file that only the desk has: one call. Whoever reads it
+// must close it.
+//
+// Errors: ErrAttachmentNotFound, ErrDeskAway.
+func (a *Attachments) Load(ctx context.Context, r *Region, f StoredAttachment) (io.ReadCloser, error) {
+	stream, err := a.Desk.OpenFile(ctx, r, f.Ticket, f.Article, f.File)
 	if err == nil {
-		return out, nil
+		return stream, nil
 	}
 	switch KindOf(err) {
 	case DeskGone, DeskRefused:
-		return Download{}, errors.Join(ErrAttachmentNotFound, err)
+		return nil, errors.Join(ErrAttachmentNotFound, err)
 	default:
-		return Download{}, errors.Join(ErrDeskAway, err)
+		return nil, errors.Join(ErrDeskAway, err)
 	}
 }
 

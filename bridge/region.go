@@ -120,7 +120,8 @@ const (
 	DefaultArticleType   = "chat" // with an origin it names the customer as author (contract 00.1)
 	DefaultMaxText       = 10_000
 	DefaultRetentionDays = 180
-	DefaultKeepFiles     = 24 // hours
+	DefaultKeepFiles     = 24     // hours
+	NoFiles              = "none" // in FileKinds: no files at all
 )
 
 // WithDefaults gives the settings with every empty one filled in.
