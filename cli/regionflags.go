@@ -42,8 +42,9 @@ type regionFlags struct {
 	ConsentAttribute *string `help:"Ticket attribute that takes the consent to evaluation; empty: none." placeholder:"NAME"`
 	RevealTicketURL  *bool   `name:"reveal-ticket-url" negatable:"" help:"Tell devices the ticket's address in Zammad."`
 
-	MaxText       *int    `help:"Longest message, in characters. Default 10000." placeholder:"N"`
-	RetentionDays *int    `help:"Days that chats are kept after the last message. Default 180." placeholder:"N"`
+	MaxText       *int `help:"Longest message, in characters. Default 10000." placeholder:"N"`
+	RetentionDays *int `help:"Days that chats are kept after the last message. Default 180." placeholder:"N"`
+	fileFlags     `embed:""`
 	DocumentFile  *string `help:"JSON file with the keys of the region document that are only passed on to the app." placeholder:"FILE"`
 
 	receptionFlags
@@ -67,6 +68,7 @@ func (f *regionFlags) apply(s *invocation, region *bridge.Region) error {
 	assign(&set.RevealTicketURL, f.RevealTicketURL)
 	assign(&set.MaxText, f.MaxText)
 	assign(&set.RetentionDays, f.RetentionDays)
+	f.fileFlags.apply(set)
 	if set.TitlePattern == "compat" {
 		set.TitlePattern = bridge.CompatTitlePattern
 	}
@@ -220,6 +222,7 @@ func checkRegion(r *bridge.Region) error {
 	want(set.MaxText >= 0 && set.MaxText <= 100_000, "--max-text must be from 1 to 100000 (0: default)")
 	want(set.RetentionDays >= 0 && set.RetentionDays <= 3650, "--retention-days must be from 1 to 3650 (0: default)")
 	want(set.Reception.Check() == nil, "%w", set.Reception.Check())
+	checkFiles(set, want)
 	if err := errors.Join(problems...); err != nil {
 		return coded(ExitInput, err)
 	}
