@@ -31,7 +31,7 @@ const (
 // KeepContent stores a content; see bridge.FileStore.
 func (s files) KeepContent(ctx context.Context, f *bridge.File, now time.Time) error {
 	err := s.write(ctx, func(tx *gorm.DB) error {
-		id, err := insert(tx, "INSERT INTO files (created_at) VALUES (?)", milli(now))
+		id, err := insert(tx, "INSERT INTO contents (created_at) VALUES (?)", milli(now))
 		f.Stored = bridge.ContentID(id)
 		return err
 	})
@@ -48,7 +48,7 @@ func (s files) KeepContent(ctx context.Context, f *bridge.File, now time.Time) e
 		err := s.write(ctx, func(tx *gorm.DB) error {
 			place := at / pieceSize
 			for piece := range slices.Chunk(room[:n], pieceSize) {
-				if _, err := exec(tx, "INSERT INTO file_pieces (file_id, place, data) VALUES (?, ?, ?)", f.Stored, place, piece); err != nil {
+				if _, err := exec(tx, "INSERT INTO pieces (content_id, place, data) VALUES (?, ?, ?)", f.Stored, place, piece); err != nil {
 					return fmt.Errorf("store piece: %w", err)
 				}
 				place++
@@ -77,11 +77,11 @@ func (s files) DropContents(ctx context.Context, all []bridge.File) error {
 // dropUnclaimed removes a content that no message has. It holds the content's
 // row first: a message that takes it in the same moment comes before or fails.
 func (db *database) dropUnclaimed(tx *gorm.DB, id int64) (int, error) {
-	held, err := list[int64](tx, "SELECT id FROM files WHERE id = ?"+db.lock, id)
+	held, err := list[int64](tx, "SELECT id FROM contents WHERE id = ?"+db.lock, id)
 	if err != nil || len(held) == 0 {
 		return 0, err
 	}
-	taken, err := list[int64](tx, "SELECT id FROM attachments WHERE file_id = ?", id)
+	taken, err := list[int64](tx, "SELECT id FROM attachments WHERE content_id = ?", id)
 	if err != nil || len(taken) > 0 {
 		return 0, err
 	}
@@ -89,10 +89,10 @@ func (db *database) dropUnclaimed(tx *gorm.DB, id int64) (int, error) {
 }
 
 func removeContent(tx *gorm.DB, id int64) error {
-	if _, err := exec(tx, "DELETE FROM file_pieces WHERE file_id = ?", id); err != nil {
+	if _, err := exec(tx, "DELETE FROM pieces WHERE content_id = ?", id); err != nil {
 		return fmt.Errorf("remove pieces: %w", err)
 	}
-	if _, err := exec(tx, "DELETE FROM files WHERE id = ?", id); err != nil {
+	if _, err := exec(tx, "DELETE FROM contents WHERE id = ?", id); err != nil {
 		return fmt.Errorf("remove content: %w", err)
 	}
 	return nil
@@ -123,7 +123,7 @@ func (c *content) ReadAt(p []byte, at int64) (int, error) {
 		place, inside := (at+int64(n))/pieceSize, (at+int64(n))%pieceSize
 		if c.piece == nil || place != c.place {
 			c.piece = nil
-			err := one(c.db.read.WithContext(c.db.quick(c.ctx)), "SELECT data FROM file_pieces WHERE file_id = ? AND place = ?", []any{c.file, place}, &c.piece)
+			err := one(c.db.read.WithContext(c.db.quick(c.ctx)), "SELECT data FROM pieces WHERE content_id = ? AND place = ?", []any{c.file, place}, &c.piece)
 			if none(err) {
 				return n, io.ErrUnexpectedEOF
 			}
@@ -143,7 +143,7 @@ func (c *content) ReadAt(p []byte, at int64) (int, error) {
 // attachUploads gives a message its user's files.
 func attachUploads(tx *gorm.DB, message bridge.MessageID, all []bridge.File) error {
 	for place, f := range all {
-		_, err := exec(tx, "INSERT INTO attachments (public_id, message_id, place, name, media_type, size, in_text, digest, file_id, desk_file, article_id, known_at)"+
+		_, err := exec(tx, "INSERT INTO attachments (public_id, message_id, place, name, media_type, size, in_text, digest, content_id, desk_file, article_id, known_at)"+
 			" VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?, 0, 0, 0)", string(f.ID), message, place, f.Name, f.Type, f.Size, f.Digest[:], f.Stored)
 		if err != nil {
 			return fmt.Errorf("insert attachment: %w", err)
@@ -164,7 +164,7 @@ func sameFiles(tx *gorm.DB, message bridge.MessageID, all []bridge.File) (bool, 
 // attachFiles gives a message the files of its article.
 func attachFiles(h *held, a bridge.Article, message int64) error {
 	for place, f := range a.Files {
-		_, err := exec(h.tx, "INSERT INTO attachments (public_id, message_id, place, name, media_type, size, in_text, digest, file_id, desk_file, article_id, known_at)"+
+		_, err := exec(h.tx, "INSERT INTO attachments (public_id, message_id, place, name, media_type, size, in_text, digest, content_id, desk_file, article_id, known_at)"+
 			" VALUES (?, ?, ?, ?, ?, ?, ?, NULL, NULL, ?, ?, ?)", string(f.ID), message, place, f.Name, f.Type, f.Size, f.Inline, f.File, a.ID, milli(h.now))
 		if err != nil {
 			return fmt.Errorf("insert attachment: %w", err)
@@ -226,7 +226,7 @@ func readAttachments(tx *gorm.DB, with []bridge.MessageID, messages []bridge.Mes
 // uploads reads the files of a user's message with their contents.
 func (db *database) uploads(ctx context.Context, tx *gorm.DB, message bridge.MessageID) ([]bridge.File, error) {
 	var all []bridge.File
-	err := each(tx, "SELECT public_id, name, media_type, size, file_id FROM attachments WHERE message_id = ? AND file_id IS NOT NULL ORDER BY place", []any{message},
+	err := each(tx, "SELECT public_id, name, media_type, size, content_id FROM attachments WHERE message_id = ? AND content_id IS NOT NULL ORDER BY place", []any{message},
 		func(scan func(...any) error) error {
 			var f bridge.File
 			if err := scan(&f.ID, &f.Name, &f.Type, &f.Size, &f.Stored); err != nil {
@@ -242,7 +242,7 @@ func (db *database) uploads(ctx context.Context, tx *gorm.DB, message bridge.Mes
 	return all, nil
 }
 
-const storedColumns = "SELECT a.message_id, a.public_id, a.name, a.media_type, a.size, a.in_text, a.file_id, a.desk_file, COALESCE(r.desk_id, 0), COALESCE(r.ticket_id, 0), a.article_id" +
+const storedColumns = "SELECT a.message_id, a.public_id, a.name, a.media_type, a.size, a.in_text, a.content_id, a.desk_file, COALESCE(r.desk_id, 0), COALESCE(r.ticket_id, 0), a.article_id" +
 	" FROM attachments a JOIN messages m ON m.id = a.message_id JOIN devices d ON d.id = m.device_id JOIN chats c ON c.id = d.current_chat_id" +
 	" LEFT JOIN articles r ON r.message_id = m.id AND r.article_id = a.article_id WHERE d.region_id = ? AND d.device_hash = ? AND m.retracted = 0"
 
@@ -296,7 +296,7 @@ func (s files) Attachments(ctx context.Context, r bridge.RegionID, d bridge.Devi
 // number.
 func removeAttachments(tx *gorm.DB, chat bridge.ChatID) (int, error) {
 	const ofChat = "message_id IN (SELECT id FROM messages WHERE chat_id = ? AND files > 0)"
-	contents, err := list[int64](tx, "SELECT file_id FROM attachments WHERE file_id IS NOT NULL AND "+ofChat, chat)
+	contents, err := list[int64](tx, "SELECT content_id FROM attachments WHERE content_id IS NOT NULL AND "+ofChat, chat)
 	if err != nil {
 		return 0, fmt.Errorf("find contents: %w", err)
 	}
@@ -315,14 +315,14 @@ func removeAttachments(tx *gorm.DB, chat bridge.ChatID) (int, error) {
 // pruneFiles removes contents that the desk has, and those that no message took;
 // a dry run counts them.
 func (s jobs) pruneFiles(ctx context.Context, c bridge.PruneCutoffs, dryRun bool) (int, error) {
-	const unclaimed = " FROM files f LEFT JOIN attachments a ON a.file_id = f.id WHERE a.id IS NULL AND f.created_at < ?"
+	const unclaimed = " FROM contents f LEFT JOIN attachments a ON a.content_id = f.id WHERE a.id IS NULL AND f.created_at < ?"
 	total, err := s.pruneContents(ctx, unclaimed, []any{milli(c.Unclaimed)}, dryRun)
 	for _, region := range slices.Sorted(maps.Keys(c.Files)) {
 		if err != nil {
 			break
 		}
 		var n int
-		n, err = s.pruneContents(ctx, " FROM files f JOIN attachments a ON a.file_id = f.id JOIN messages m ON m.id = a.message_id JOIN chats c ON c.id = m.chat_id"+
+		n, err = s.pruneContents(ctx, " FROM contents f JOIN attachments a ON a.content_id = f.id JOIN messages m ON m.id = a.message_id JOIN chats c ON c.id = m.chat_id"+
 			" WHERE c.region_id = ? AND a.desk_file > 0 AND a.known_at < ?", []any{region, milli(c.Files[region])}, dryRun)
 		total += n
 	}
@@ -344,7 +344,7 @@ func (s jobs) pruneContents(ctx context.Context, from string, args []any, dryRun
 		err = s.write(ctx, func(tx *gorm.DB) error {
 			removed = 0
 			for _, id := range old {
-				if _, err := exec(tx, "UPDATE attachments SET file_id = NULL WHERE file_id = ? AND desk_file > 0", id); err != nil {
+				if _, err := exec(tx, "UPDATE attachments SET content_id = NULL WHERE content_id = ? AND desk_file > 0", id); err != nil {
 					return fmt.Errorf("let go of content: %w", err)
 				}
 				n, err := s.dropUnclaimed(tx, id)

@@ -23,15 +23,15 @@ CREATE TABLE `attachments` (
   `size` bigint NOT NULL,
   `in_text` tinyint NOT NULL,
   `digest` binary(32) DEFAULT NULL,
-  `file_id` bigint DEFAULT NULL,
+  `content_id` bigint DEFAULT NULL,
   `desk_file` bigint NOT NULL,
   `article_id` bigint NOT NULL,
   `known_at` bigint NOT NULL,
   PRIMARY KEY (`id`),
   UNIQUE KEY `attachments_public` (`public_id`),
-  UNIQUE KEY `attachments_file` (`file_id`),
+  UNIQUE KEY `attachments_content_once` (`content_id`),
   KEY `attachments_message` (`message_id`),
-  CONSTRAINT `attachments_have_file` FOREIGN KEY (`file_id`) REFERENCES `files` (`id`),
+  CONSTRAINT `attachments_content` FOREIGN KEY (`content_id`) REFERENCES `contents` (`id`),
   CONSTRAINT `attachments_of_message` FOREIGN KEY (`message_id`) REFERENCES `messages` (`id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
@@ -64,6 +64,13 @@ CREATE TABLE `chats` (
   KEY `chats_age` (`region_id`,`last_message_at`),
   CONSTRAINT `chats_of_device` FOREIGN KEY (`device_id`) REFERENCES `devices` (`id`),
   CONSTRAINT `chats_region` FOREIGN KEY (`region_id`) REFERENCES `regions` (`id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
+CREATE TABLE `contents` (
+  `id` bigint NOT NULL AUTO_INCREMENT,
+  `created_at` bigint NOT NULL,
+  PRIMARY KEY (`id`),
+  KEY `contents_age` (`created_at`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
 CREATE TABLE `deliveries` (
@@ -122,21 +129,6 @@ CREATE TABLE `exposures` (
   PRIMARY KEY (`region_id`,`device_hash`,`day`),
   KEY `exposures_age` (`told_at`),
   CONSTRAINT `exposures_region` FOREIGN KEY (`region_id`) REFERENCES `regions` (`id`)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
-
-CREATE TABLE `files` (
-  `id` bigint NOT NULL AUTO_INCREMENT,
-  `created_at` bigint NOT NULL,
-  PRIMARY KEY (`id`),
-  KEY `files_age` (`created_at`)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
-
-CREATE TABLE `file_pieces` (
-  `file_id` bigint NOT NULL,
-  `place` bigint NOT NULL,
-  `data` mediumblob NOT NULL,
-  PRIMARY KEY (`file_id`,`place`),
-  CONSTRAINT `file_pieces_of_file` FOREIGN KEY (`file_id`) REFERENCES `files` (`id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
 CREATE TABLE `goose_db_version` (
@@ -224,6 +216,14 @@ CREATE TABLE `outbox` (
   KEY `outbox_message` (`message_id`),
   CONSTRAINT `outbox_of_chat` FOREIGN KEY (`chat_id`) REFERENCES `chats` (`id`),
   CONSTRAINT `outbox_of_message` FOREIGN KEY (`message_id`) REFERENCES `messages` (`id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
+CREATE TABLE `pieces` (
+  `content_id` bigint NOT NULL,
+  `place` bigint NOT NULL,
+  `data` mediumblob NOT NULL,
+  PRIMARY KEY (`content_id`,`place`),
+  CONSTRAINT `pieces_of_content` FOREIGN KEY (`content_id`) REFERENCES `contents` (`id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
 CREATE TABLE `regions` (

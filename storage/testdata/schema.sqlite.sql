@@ -23,7 +23,7 @@ CREATE TABLE attachments (
     size       INTEGER NOT NULL,
     in_text    INTEGER NOT NULL,        -- a picture inside the message's HTML
     digest     BLOB,                    -- SHA-256 of what the device sent
-    file_id    INTEGER UNIQUE REFERENCES files (id), -- NULL: only the desk has it
+    content_id INTEGER UNIQUE REFERENCES contents (id), -- NULL: only the desk has it
     desk_file  INTEGER NOT NULL,        -- 0: the desk has not shown it yet
     article_id INTEGER NOT NULL,        -- in which the desk has it
     known_at   INTEGER NOT NULL         -- since when desk_file is known
@@ -56,6 +56,13 @@ CREATE INDEX chats_age ON chats (region_id, last_message_at);
 CREATE INDEX chats_device ON chats (device_id);
 
 CREATE INDEX chats_lane ON chats (desk_id, lane_due);
+
+CREATE TABLE contents (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    created_at INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX contents_age ON contents (created_at);
 
 CREATE TABLE deliveries (
     id            INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -109,20 +116,6 @@ CREATE TABLE exposures (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX exposures_age ON exposures (told_at);
-
-CREATE TABLE file_pieces (
-    file_id INTEGER NOT NULL REFERENCES files (id),
-    place   INTEGER NOT NULL,
-    data    BLOB    NOT NULL,
-    PRIMARY KEY (file_id, place)
-) STRICT;
-
-CREATE TABLE files (
-    id         INTEGER PRIMARY KEY AUTOINCREMENT,
-    created_at INTEGER NOT NULL
-) STRICT;
-
-CREATE INDEX files_age ON files (created_at);
 
 CREATE TABLE goose_db_version (
 		id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -197,6 +190,13 @@ CREATE TABLE outbox (
 CREATE INDEX outbox_lane ON outbox (chat_id, dead);
 
 CREATE INDEX outbox_message ON outbox (message_id);
+
+CREATE TABLE pieces (
+    content_id INTEGER NOT NULL REFERENCES contents (id),
+    place      INTEGER NOT NULL,
+    data       BLOB    NOT NULL,
+    PRIMARY KEY (content_id, place)
+) STRICT;
 
 CREATE TABLE regions (
     id             INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -8,18 +8,18 @@ PREPARE change_it FROM @change;
 EXECUTE change_it;
 DEALLOCATE PREPARE change_it;
 
-CREATE TABLE IF NOT EXISTS files (
+CREATE TABLE IF NOT EXISTS contents (
     id         BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
     created_at BIGINT NOT NULL,
-    KEY files_age (created_at)
+    KEY contents_age (created_at)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
-CREATE TABLE IF NOT EXISTS file_pieces (
-    file_id BIGINT NOT NULL,
-    place   BIGINT NOT NULL,
-    data    MEDIUMBLOB NOT NULL,
-    PRIMARY KEY (file_id, place),
-    CONSTRAINT file_pieces_of_file FOREIGN KEY (file_id) REFERENCES files (id)
+CREATE TABLE IF NOT EXISTS pieces (
+    content_id BIGINT NOT NULL,
+    place      BIGINT NOT NULL,
+    data       MEDIUMBLOB NOT NULL,
+    PRIMARY KEY (content_id, place),
+    CONSTRAINT pieces_of_content FOREIGN KEY (content_id) REFERENCES contents (id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
 CREATE TABLE IF NOT EXISTS attachments (
@@ -32,13 +32,13 @@ CREATE TABLE IF NOT EXISTS attachments (
     size       BIGINT NOT NULL,
     in_text    TINYINT NOT NULL,
     digest     BINARY(32),
-    file_id    BIGINT,
+    content_id BIGINT,
     desk_file  BIGINT NOT NULL,
     article_id BIGINT NOT NULL,
     known_at   BIGINT NOT NULL,
     UNIQUE KEY attachments_public (public_id),
-    UNIQUE KEY attachments_file (file_id),
+    UNIQUE KEY attachments_content_once (content_id),
     KEY attachments_message (message_id),
     CONSTRAINT attachments_of_message FOREIGN KEY (message_id) REFERENCES messages (id),
-    CONSTRAINT attachments_have_file FOREIGN KEY (file_id) REFERENCES files (id)
+    CONSTRAINT attachments_content FOREIGN KEY (content_id) REFERENCES contents (id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;

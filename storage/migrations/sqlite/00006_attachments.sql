@@ -7,17 +7,17 @@ ALTER TABLE messages ADD COLUMN files INTEGER NOT NULL DEFAULT 0;
 -- Contents of files that devices sent, in pieces: a row of many megabytes would
 -- be too long for MySQL's packets. They are stored before the message that
 -- takes them, and go when the desk has them.
-CREATE TABLE files (
+CREATE TABLE contents (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
     created_at INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX files_age ON files (created_at);
+CREATE INDEX contents_age ON contents (created_at);
 
-CREATE TABLE file_pieces (
-    file_id INTEGER NOT NULL REFERENCES files (id),
-    place   INTEGER NOT NULL,
-    data    BLOB    NOT NULL,
-    PRIMARY KEY (file_id, place)
+CREATE TABLE pieces (
+    content_id INTEGER NOT NULL REFERENCES contents (id),
+    place      INTEGER NOT NULL,
+    data       BLOB    NOT NULL,
+    PRIMARY KEY (content_id, place)
 ) STRICT;
 
 CREATE TABLE attachments (
@@ -30,7 +30,7 @@ CREATE TABLE attachments (
     size       INTEGER NOT NULL,
     in_text    INTEGER NOT NULL,        -- a picture inside the message's HTML
     digest     BLOB,                    -- SHA-256 of what the device sent
-    file_id    INTEGER UNIQUE REFERENCES files (id), -- NULL: only the desk has it
+    content_id INTEGER UNIQUE REFERENCES contents (id), -- NULL: only the desk has it
     desk_file  INTEGER NOT NULL,        -- 0: the desk has not shown it yet
     article_id INTEGER NOT NULL,        -- in which the desk has it
     known_at   INTEGER NOT NULL         -- since when desk_file is known
