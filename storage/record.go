@@ -3,7 +3,6 @@ package storage
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -345,19 +344,4 @@ func retell(h *held, a bridge.Article, message int64) error {
 		_, err = exec(h.tx, "UPDATE articles SET visible = ? WHERE desk_id = ? AND article_id = ?", a.Public, h.c.Desk, a.ID)
 	}
 	return err
-}
-
-// retractMissing takes back what was deleted in the ticket.
-func retractMissing(h *held, ticket bridge.TicketID, known map[bridge.ArticleID]article, present []bridge.Article) error {
-	there := make(map[bridge.ArticleID]bool, len(present))
-	for _, a := range present {
-		there[a.ID] = true
-	}
-	var failed []error
-	for id, k := range known {
-		if !there[id] && k.device == h.d.id && k.ticket == ticket && k.message != 0 && k.author != bridge.AuthorUser && !k.retracted {
-			failed = append(failed, retell(h, bridge.Article{ID: id}, k.message))
-		}
-	}
-	return errors.Join(failed...)
 }
