@@ -161,6 +161,17 @@ func sameFiles(tx *gorm.DB, message bridge.MessageID, all []bridge.File) (bool, 
 	return slices.EqualFunc(stored, all, func(digest []byte, f bridge.File) bool { return bytes.Equal(digest, f.Digest[:]) }), nil
 }
 
+// storeShown inserts the message of an article with its files.
+func storeShown(h *held, m *bridge.Message, a bridge.Article) error {
+	for _, f := range a.Files {
+		m.Attachments = append(m.Attachments, f.Attachment)
+	}
+	if err := store(h, m); err != nil {
+		return err
+	}
+	return attachFiles(h, a, int64(m.ID))
+}
+
 // attachFiles gives a message the files of its article.
 func attachFiles(h *held, a bridge.Article, message int64) error {
 	for place, f := range a.Files {

@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -295,13 +296,7 @@ func show(h *held, a bridge.Article) error {
 		Name: a.Name, HTML: a.HTML, Text: a.Text, Automatic: a.Automatic, Status: bridge.StatusSent,
 		CreatedAt: moment(h.createdAt(a.CreatedAt)),
 	}
-	for _, f := range a.Files {
-		m.Attachments = append(m.Attachments, f.Attachment)
-	}
-	if err := store(h, &m); err != nil {
-		return err
-	}
-	if err := attachFiles(h, a, int64(m.ID)); err != nil {
+	if err := storeShown(h, &m, a); err != nil {
 		return err
 	}
 	if err := link(h, a, int64(m.ID)); err != nil {
