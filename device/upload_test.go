@@ -450,6 +450,9 @@ func TestBodiesThatAreCutOff(t *testing.T) {
 			t.Errorf("cut off after %d of %d: %d %s", n, len(whole), r.status, r.body)
 		}
 	}
+	if r := w.do("POST", chatPath("testland", "de", "d1"), whole[:end]+"--"+boundary+"\r\n", "Content-Type", kind); r.status != 400 || r.code(t) != "invalid_body" {
+		t.Errorf("cut off where another part should begin: %d %s", r.status, r.body)
+	}
 	for name, said := range map[string]int{"longer": len(whole) + 100, "much longer": 150_000} {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(w.url, "http://"))
 		if err != nil {
