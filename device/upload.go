@@ -192,7 +192,7 @@ func (in *intake) take(part *multipart.Part, m *metered) error {
 	head := make([]byte, 512)
 	n, err := io.ReadFull(part, head)
 	m.files += int64(n)
-	if err != nil && err != io.EOF && !(errors.Is(err, io.ErrUnexpectedEOF) && m.whole(part)) { //nolint:errorlint // ReadFull gives the bare EOF
+	if err != nil && err != io.EOF && !(errors.Is(err, io.ErrUnexpectedEOF) && ended(part)) { //nolint:errorlint // ReadFull gives the bare EOF
 		return broken(err)
 	}
 	head = head[:n]
@@ -259,6 +259,7 @@ func (in *intake) count(n int) error {
 
 // keep cleans a file that was taken whole and adds it to the message.
 func (in *intake) keep(file bridge.File, kind files.Kind, raw *os.File, size int64) error {
+	defer raw.Close() // close would do it later
 	clean, err := in.temp()
 	if err != nil {
 		return err
@@ -324,9 +325,9 @@ func (m *metered) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// whole says whether a part that ended early ended by itself: its next read is
-// the end, and no broken body.
-func (m *metered) whole(part io.Reader) bool {
+// ended says whether a part that was too short to fill a buffer ended by itself:
+// its next read is the end, and no broken body.
+func ended(part io.Reader) bool {
 	_, err := part.Read(make([]byte, 1))
 	return err == io.EOF //nolint:errorlint // a part ends with the bare EOF
 }
