@@ -218,6 +218,14 @@ type wireMessage struct {
 	Retracted       *bool      `json:"retracted"`
 }
 
+type wireFile struct {
+	ID     string `json:"id"`
+	Name   string `json:"name"`
+	Type   string `json:"type"`
+	Size   int64  `json:"size"`
+	Inline bool   `json:"inline"`
+}
+
 type wireState struct {
 	Messages          []wireMessage `json:"messages"`
 	EvaluationConsent *bool         `json:"evaluation_consent"`
