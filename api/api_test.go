@@ -60,7 +60,7 @@ func TestPathsAreTheRoutes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	device.New(device.Deps{}).Routes(frame.Limited())
+	device.New(device.Deps{}).Routes(frame.Limited(), frame.Limited())
 	webhook.New(webhook.Deps{}).Routes(frame.Engine())
 	frame.Engine().GET("/openapi.yaml", func(*gin.Context) {}) // mounted by app
 
@@ -90,7 +90,7 @@ func TestEveryGetHasHead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	device.New(device.Deps{}).Routes(frame.Limited())
+	device.New(device.Deps{}).Routes(frame.Limited(), frame.Limited())
 	methods := map[string][]string{}
 	for _, route := range frame.Engine().Routes() {
 		methods[route.Path] = append(methods[route.Path], route.Method)

@@ -34,6 +34,7 @@ type App struct {
 	fastLane   *bridge.FastLane
 	chats      *bridge.Chats
 	typist     *bridge.Typist
+	files      *bridge.Attachments
 	exposures  *bridge.Exposures
 	bus        *realtime.Bus // nil: none
 	calls      deskCalls
@@ -112,6 +113,7 @@ func (a *App) assemble(ctx context.Context) error {
 	a.chats = bridge.NewChats(bridge.ChatsDeps{
 		Store: a.Store, Publisher: a.watermarks, Exposures: a.exposures, Typist: a.typist, Wake: a.pump.Wake, Now: a.now,
 	})
+	a.files = bridge.NewAttachments(bridge.AttachmentsDeps{Files: a.Store, Desk: a.Desk, Now: a.now})
 	keeper := bridge.NewKeeper(bridge.KeeperDeps{
 		Jobs: a.Store, Lanes: a.Store, Regions: a.Regions, Publisher: a.watermarks, Log: a.log, Now: a.now,
 		DeliveryDays: a.cfg.Retention.DeliveryDays, ExposureDays: a.cfg.Retention.ExposureDays, JobRunDays: a.cfg.Retention.JobRunDays,

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"net"
 	"net/http"
+	"path/filepath"
 
 	"github.com/gin-gonic/gin"
 	"golang.org/x/sync/errgroup"
@@ -48,10 +49,15 @@ func (a *App) Serve(ctx context.Context, opts ServeOptions) error {
 		Now:   a.now, Log: a.log, MaxBody: a.cfg.Limits.WebhookBodyBytes,
 	})
 	hooks.Routes(frame.Engine())
+	uploads := a.uploads()
+	if err := uploads.Prepare(); err != nil {
+		return err
+	}
 	device.New(device.Deps{
 		Chats: a.chats, Regions: a.Regions, Hasher: a.Hasher, Watermarks: a.watermarks, TicketURL: a.Desk.TicketURL, Limits: limits, Now: a.now,
 		Streams: frame,
-	}).Routes(frame.Limited())
+		Files:   a.files, Uploads: uploads,
+	}).Routes(frame.Limited(), frame.LimitedTo(uploads.Largest()))
 	frame.Engine().GET("/openapi.yaml", func(c *gin.Context) {
 		c.Data(http.StatusOK, "application/yaml; charset=utf-8", api.Spec())
 	})
@@ -80,6 +86,15 @@ func (a *App) Serve(ctx context.Context, opts ServeOptions) error {
 		return frame.Run(serving, opts.Listener)
 	})
 	return group.Wait()
+}
+
+// uploads bound what devices send.
+func (a *App) uploads() device.Uploads {
+	l := a.cfg.Limits
+	return device.Uploads{
+		Dir: filepath.Join(a.cfg.DataDir, "uploads"), Body: l.BodyBytes,
+		Files: l.Files, FileBytes: l.FileBytes, MessageBytes: l.MessageFileBytes,
+	}
 }
 
 // sharedLimits counts in Redis; nil without one.

@@ -107,7 +107,7 @@ func (s *stack) mount(ctx context.Context, log *slog.Logger) error {
 	hooks.Routes(frame.Engine())
 	device.New(device.Deps{
 		Chats: counting{chats, &s.reads}, Regions: regions, Hasher: s.hasher, Watermarks: marks, TicketURL: zammads.TicketURL, Streams: frame,
-	}).Routes(frame.Limited())
+	}).Routes(frame.Limited(), frame.Limited())
 	s.handler, s.marks = frame.Engine(), marks
 
 	ctx, s.stop = context.WithCancel(ctx)

@@ -45,7 +45,7 @@ func (p *Pump) message(ctx context.Context, r *Region, w *Work) Outcome {
 	if w.Chat.Ticket == 0 {
 		posted, err := begin(ctx, p, w, func(ctx context.Context) (Posted, error) {
 			return p.Desk.Open(ctx, r, Opening{
-				UUID: w.UUID, Text: w.Text, Alias: w.Chat.Alias, Language: w.Chat.Language, Consent: w.Chat.Consent,
+				UUID: w.UUID, Text: w.Text, Files: w.Files, Alias: w.Chat.Alias, Language: w.Chat.Language, Consent: w.Chat.Consent,
 			})
 		})
 		return p.posted(ctx, r, w, posted, err)
@@ -72,7 +72,7 @@ func (p *Pump) message(ctx context.Context, r *Region, w *Work) Outcome {
 	}
 	posted, err := begin(ctx, p, w, func(ctx context.Context) (Posted, error) {
 		return p.Desk.Post(ctx, r, Post{
-			UUID: w.UUID, Text: w.Text, Ticket: w.Chat.Ticket, Customer: w.Chat.Customer, Reopen: reopen, Known: ids(known.Articles),
+			UUID: w.UUID, Text: w.Text, Files: w.Files, Ticket: w.Chat.Ticket, Customer: w.Chat.Customer, Reopen: reopen, Known: ids(known.Articles),
 		})
 	})
 	return p.posted(ctx, r, w, posted, err)
@@ -295,6 +295,9 @@ func setAside(w *Work, err error) Outcome {
 	var d *DeskError
 	if errors.As(err, &d) {
 		f.ErrorID = d.ErrorID
+		if d.Files {
+			f.Code = FailAttachment
+		}
 	}
 	return Outcome{Work: w.ID, Failed: f}
 }

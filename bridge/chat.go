@@ -37,9 +37,12 @@ const (
 	StatusFailed Status = "failed"
 )
 
-// FailRefused is the FailCode of a message that the desk refused again and
-// again. It is the only one so far; devices must take others like it.
-const FailRefused = "refused"
+// The FailCodes of a message that the desk refused again and again; devices must
+// take others like FailRefused.
+const (
+	FailRefused    = "refused"
+	FailAttachment = "attachment_refused" // because of its files: without them it may go
+)
 
 // TicketState is what the heart knows of a ticket's state.
 type TicketState string
@@ -90,6 +93,8 @@ type Message struct {
 	ClientKey string // the device's own idempotency key
 	CreatedAt time.Time
 	Retracted bool // taken back by the agents: content is empty
+
+	Attachments []Attachment // in order; nil for most
 }
 
 // Change tells that a device's history in a region has reached Seq; Seq 0 says

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 )
 
@@ -51,6 +52,9 @@ type Desk interface {
 	// Note writes an internal note for the agents: one call. Its message id is
 	// the UUID's, so Find settles doubt about it too.
 	Note(ctx context.Context, r *Region, n Note) error
+	// OpenFile begins to load a file of an article: one call, after those that a
+	// message waits for.
+	OpenFile(ctx context.Context, r *Region, t TicketID, a ArticleID, f FileID) (io.ReadCloser, error)
 	// TicketURL is the address at which agents see the ticket.
 	TicketURL(r *Region, id TicketID) string
 }
@@ -58,7 +62,8 @@ type Desk interface {
 // Opening asks for a new ticket.
 type Opening struct {
 	UUID     MessageUUID
-	Text     string // plain; the desk escapes it
+	Text     string // plain; the desk escapes it; may be empty where there are files
+	Files    []File
 	Alias    string
 	Language string
 	Consent  *bool
@@ -68,6 +73,7 @@ type Opening struct {
 type Post struct {
 	UUID     MessageUUID
 	Text     string
+	Files    []File
 	Ticket   TicketID
 	Customer CustomerID
 	Reopen   bool
@@ -121,6 +127,7 @@ type Article struct {
 	Name      string // the author's display name
 	HTML      string // sanitised
 	Text      string // plain twin
+	Files     []DeskFile
 	CreatedAt time.Time
 }
 
@@ -158,6 +165,7 @@ type DeskError struct {
 	Kind    DeskErrorKind
 	Reason  string // the desk's own words, without message text
 	ErrorID string // under which the desk's administrator finds the reason of a masked error
+	Files   bool   // it was refused for its files
 	Err     error
 }
 

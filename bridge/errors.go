@@ -42,6 +42,13 @@ var (
 	ErrKeyReused      = &Error{http.StatusConflict, "idempotency_key_reused", "This idempotency key was used before with another message.", false}
 	ErrConsent        = &Error{http.StatusBadRequest, "invalid_consent", "The field evaluation_consent must be true or false.", false}
 
+	ErrFiles              = &Error{http.StatusBadRequest, "too_many_attachments", "The message has too many attachments.", false}
+	ErrFileTooLarge       = &Error{http.StatusRequestEntityTooLarge, "attachment_too_large", "An attachment exceeds the maximum allowed size.", false}
+	ErrFileType           = &Error{http.StatusUnsupportedMediaType, "unsupported_attachment", "An attachment has an unsupported file type.", false}
+	ErrFile               = &Error{http.StatusBadRequest, "invalid_attachment", "An attachment is damaged or not what it seems to be.", false}
+	ErrAttachmentNotFound = &Error{http.StatusNotFound, "attachment_not_found", "Attachment not found.", false}
+	ErrDeskAway           = &Error{http.StatusServiceUnavailable, "desk_unavailable", "The attachment cannot be fetched at the moment. Please try again later.", true}
+
 	ErrNotServed   = &Error{http.StatusForbidden, "device_not_served", "The chat is not available on this device yet.", false}
 	ErrRegionOff   = &Error{http.StatusServiceUnavailable, "chat_disabled", "No chat server is configured for your region.", true}
 	ErrRateLimited = &Error{http.StatusTooManyRequests, "rate_limited", "Too many requests. Please try again later.", true}
@@ -63,6 +70,7 @@ func Catalogue() []*Error {
 		ErrChatNotFound, ErrRegionNotFound, ErrLanguageNotFound, ErrPathNotFound, ErrMethod,
 		ErrMessageEmpty, ErrMessageTooLong, ErrMessageText, ErrBody, ErrBodyTooLarge, ErrContentType,
 		ErrDeviceID, ErrSince, ErrWait, ErrUpgrade, ErrOrigin, ErrKey, ErrKeyReused, ErrConsent,
+		ErrFiles, ErrFileTooLarge, ErrFileType, ErrFile, ErrAttachmentNotFound, ErrDeskAway,
 		ErrNotServed, ErrRegionOff, ErrRateLimited, ErrManyStreams, ErrFull, ErrStopping, ErrStorage, ErrInternal,
 		ErrSignature, ErrWebhookToken, ErrWebhookBody,
 	}

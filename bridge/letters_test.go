@@ -229,3 +229,41 @@ func TestTheOperatorIsToldThatMessagesWaitForAccess(t *testing.T) {
 		})
 	}
 }
+
+// A message that is refused for its files says so, and the files go with a retry.
+func TestARefusalOfFilesIsTold(t *testing.T) {
+	l := newLanes(t)
+	l.send("one")
+	l.step(0)
+	var carried []bridge.File
+	l.desk.post = func(p bridge.Post) error {
+		if len(p.Files) == 0 {
+			return nil
+		}
+		err := failing(bridge.DeskRefused)
+		err.Files = true
+		return err
+	}
+	file := bridge.File{Attachment: bridge.Attachment{ID: bridge.NewAttachmentID(), Name: "a.txt", Type: "text/plain", Size: 5}, Content: strings.NewReader("hello")}
+	if _, err := l.chats.Send(t.Context(), l.region, bridge.Sending{Device: device, Language: "de", Files: []bridge.File{file}}); err != nil {
+		t.Fatal(err)
+	}
+	l.pass(10 * time.Minute)
+	m := l.wantStatus(bridge.StatusSent, bridge.StatusFailed)
+	if m[1].FailCode != bridge.FailAttachment || len(m[1].Attachments) != 1 {
+		t.Errorf("%+v", m[1])
+	}
+	l.desk.post = func(p bridge.Post) error { carried = p.Files; return nil }
+	if err := l.store.RetryLetter(t.Context(), l.letters()[0].ID, l.now); err != nil {
+		t.Fatal(err)
+	}
+	l.pass(time.Minute)
+	l.wantStatus(bridge.StatusSent, bridge.StatusSent)
+	content := make([]byte, 5)
+	if len(carried) != 1 || carried[0].Name != "a.txt" {
+		t.Fatalf("carried %+v", carried)
+	}
+	if _, err := carried[0].Content.ReadAt(content, 0); err != nil || string(content) != "hello" {
+		t.Errorf("carried %q, %v", content, err)
+	}
+}

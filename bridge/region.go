@@ -84,6 +84,12 @@ type RegionSettings struct {
 
 	Reception reception.Rules `json:"reception,omitzero"`
 
+	FileKinds      []string `json:"file_kinds,omitempty"`       // kinds of files that devices may send; empty: all, "none": none
+	MaxFiles       int      `json:"max_files,omitempty"`        // files of a message; 0, or more than the installation allows: as many as that
+	MaxFileBytes   int64    `json:"max_file_bytes,omitempty"`   // bytes of a file; the same
+	MaxFilesBytes  int64    `json:"max_files_bytes,omitempty"`  // bytes of all files of a message; the same
+	KeepFilesHours int      `json:"keep_files_hours,omitempty"` // hours that a file stays here after Zammad has shown it, default 24
+
 	Document RegionDocument `json:"document"`
 }
 
@@ -114,6 +120,8 @@ const (
 	DefaultArticleType   = "chat" // with an origin it names the customer as author (contract 00.1)
 	DefaultMaxText       = 10_000
 	DefaultRetentionDays = 180
+	DefaultKeepFiles     = 24     // hours
+	NoFiles              = "none" // in FileKinds: no files at all
 )
 
 // WithDefaults gives the settings with every empty one filled in.
@@ -133,6 +141,9 @@ func (s RegionSettings) WithDefaults() RegionSettings {
 	}
 	if s.RetentionDays == 0 {
 		s.RetentionDays = DefaultRetentionDays
+	}
+	if s.KeepFilesHours == 0 {
+		s.KeepFilesHours = DefaultKeepFiles
 	}
 	return s
 }
@@ -161,6 +172,16 @@ func (r *Region) Retention() time.Duration {
 		days = DefaultRetentionDays
 	}
 	return time.Duration(days) * 24 * time.Hour
+}
+
+// KeepFiles is how long a user's file stays here after Zammad has shown that it
+// has it; then it is fetched from there.
+func (r *Region) KeepFiles() time.Duration {
+	hours := r.Settings.KeepFilesHours
+	if hours <= 0 {
+		hours = DefaultKeepFiles
+	}
+	return time.Duration(hours) * time.Hour
 }
 
 // namesCustomer says whether a customer's login may be one that the region's

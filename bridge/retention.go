@@ -13,6 +13,10 @@ const (
 	DefaultJobRunDays   = 90 // records of jobs
 )
 
+// unclaimedAfter is how long a content waits for the message that takes it. It
+// comes within the same request, so what is older was left by a crash.
+const unclaimedAfter = time.Hour
+
 // KeeperDeps is what the Keeper needs.
 type KeeperDeps struct {
 	Jobs      JobStore
@@ -48,11 +52,12 @@ func (k *Keeper) Prune(ctx context.Context, dryRun bool) (map[string]int, error)
 	now := k.Now()
 	days := func(n int) time.Time { return now.AddDate(0, 0, -n) }
 	cutoffs := PruneCutoffs{
-		Regions:    make(map[RegionID]time.Time),
+		Regions: make(map[RegionID]time.Time), Files: make(map[RegionID]time.Time), Unclaimed: now.Add(-unclaimedAfter),
 		Deliveries: days(k.DeliveryDays), Exposures: days(k.ExposureDays), JobRuns: days(k.JobRunDays),
 	}
 	for _, r := range k.Regions.All() {
 		cutoffs.Regions[r.ID] = now.Add(-r.Retention())
+		cutoffs.Files[r.ID] = now.Add(-r.KeepFiles())
 	}
 	counts, changes, err := k.Jobs.Prune(ctx, cutoffs, dryRun)
 	if !dryRun {

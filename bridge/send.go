@@ -30,12 +30,13 @@ type ChatsDeps struct {
 func NewChats(deps ChatsDeps) *Chats { return &Chats{deps} }
 
 // Sending is what a device sends. Text has passed CleanText, or is empty where
-// only the consent is told.
+// there are only files, or only the consent is told.
 type Sending struct {
 	Device     DeviceHash
 	Language   string
 	AppVersion string
 	Text       string
+	Files      []File
 	ClientKey  string
 	Consent    *bool
 	ForceNew   bool
@@ -57,6 +58,14 @@ func (c *Chats) Send(ctx context.Context, r *Region, s Sending) (Accepted, error
 		UUID: MessageUUID(uuid.NewString()), Text: s.Text, ClientKey: s.ClientKey, Since: s.Since,
 		Consent: s.Consent, ForceNew: s.ForceNew, Alias: newAlias(), Now: c.Now(),
 	}
+	var forget func()
+	if len(s.Files) > 0 {
+		var err error
+		if forget, err = c.keep(ctx, s.Files); err != nil {
+			return Accepted{}, err
+		}
+		sub.Files = s.Files
+	}
 	var asked *gate.Decision
 	sub.Admit = func(standing Standing) bool {
 		decision := decide(r, s.Device, standing, s.Language, s.AppVersion)
@@ -66,6 +75,9 @@ func (c *Chats) Send(ctx context.Context, r *Region, s Sending) (Accepted, error
 	accepted, err := c.Store.Accept(ctx, sub)
 	if asked != nil {
 		c.note(r, s.Device, *asked, sub.Now)
+	}
+	if forget != nil && (err != nil || accepted.Duplicate) {
+		forget() // an answer of COMMIT that was lost is no harm: what a message has taken stays
 	}
 	if err != nil {
 		return Accepted{}, err

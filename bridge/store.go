@@ -13,7 +13,8 @@ type Submission struct {
 	Device    DeviceHash
 	Language  string
 	UUID      MessageUUID
-	Text      string // empty: consent only
+	Text      string // empty without files: consent only
+	Files     []File // contents are stored already
 	ClientKey string // idempotency key; empty: none
 	Since     Seq    // for Accepted.History
 	Consent   *bool
@@ -64,6 +65,9 @@ type ChatStore interface {
 	ClaimTyping(ctx context.Context, r *Region, d DeviceHash, now, since time.Time) (ticket TicketID, claimed bool, err error)
 	// Standing tells what the gate must know.
 	Standing(ctx context.Context, r *Region, d DeviceHash, now time.Time) (Standing, error)
+	// KeepContent and DropContents are those of FileStore.
+	KeepContent(ctx context.Context, f *File, now time.Time) error
+	DropContents(ctx context.Context, files []File) error
 	// RecordExposures stores decisions, once a device and day; known ones are left alone.
 	RecordExposures(ctx context.Context, exposures []Exposure) error
 }
@@ -220,6 +224,7 @@ type ChangeStore interface {
 // part that they need.
 type Store interface {
 	ChatStore
+	FileStore
 	LaneStore
 	LetterStore
 	TicketStore

@@ -21,6 +21,7 @@ type Work struct {
 	Message  MessageID   // of WorkMessage and WorkNote
 	UUID     MessageUUID // of the message
 	Text     string      // of WorkMessage
+	Files    []File      // of WorkMessage
 	Previous string      // of WorkLabel: the language before
 	Cause    Failed      // of WorkNote: why the message was set aside
 
@@ -167,6 +168,8 @@ type JobRun struct {
 // time before which its chats must have had their last message.
 type PruneCutoffs struct {
 	Regions    map[RegionID]time.Time
+	Files      map[RegionID]time.Time // contents that the desk has since before then
+	Unclaimed  time.Time              // contents that no message has taken since then
 	Deliveries time.Time
 	Exposures  time.Time
 	JobRuns    time.Time

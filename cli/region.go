@@ -190,6 +190,7 @@ func (s *invocation) showRegion(r *bridge.Region, asJSON bool) error {
 		{"agents' names", cmp.Or(string(v.Reception.Names), "none")}, {"opening hours", hoursOf(v.Reception)},
 		{"own texts", cmp.Or(strings.Join(slices.Sorted(maps.Keys(v.Reception.Texts)), ", "), "none")},
 		{"note while a person writes", fmt.Sprint(v.Reception.TypingNote)}, {"bot answers within", fmt.Sprintf("%d s (0: no bot)", v.Reception.BotSeconds)},
+		{"files", cmp.Or(strings.Join(v.FileKinds, ", "), "all kinds")}, {"files kept", fmt.Sprintf("%d hours after Zammad has them", v.KeepFilesHours)},
 	} {
 		t.row(line[0]+":", line[1])
 	}

@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"deskbridge/bridge"
+	"deskbridge/files"
 	"deskbridge/zammad"
 )
 
@@ -42,8 +43,9 @@ type regionFlags struct {
 	ConsentAttribute *string `help:"Ticket attribute that takes the consent to evaluation; empty: none." placeholder:"NAME"`
 	RevealTicketURL  *bool   `name:"reveal-ticket-url" negatable:"" help:"Tell devices the ticket's address in Zammad."`
 
-	MaxText       *int    `help:"Longest message, in characters. Default 10000." placeholder:"N"`
-	RetentionDays *int    `help:"Days that chats are kept after the last message. Default 180." placeholder:"N"`
+	MaxText       *int `help:"Longest message, in characters. Default 10000." placeholder:"N"`
+	RetentionDays *int `help:"Days that chats are kept after the last message. Default 180." placeholder:"N"`
+	fileFlags     `embed:""`
 	DocumentFile  *string `help:"JSON file with the keys of the region document that are only passed on to the app." placeholder:"FILE"`
 
 	receptionFlags
@@ -67,6 +69,7 @@ func (f *regionFlags) apply(s *invocation, region *bridge.Region) error {
 	assign(&set.RevealTicketURL, f.RevealTicketURL)
 	assign(&set.MaxText, f.MaxText)
 	assign(&set.RetentionDays, f.RetentionDays)
+	f.fileFlags.apply(set)
 	if set.TitlePattern == "compat" {
 		set.TitlePattern = bridge.CompatTitlePattern
 	}
@@ -220,8 +223,44 @@ func checkRegion(r *bridge.Region) error {
 	want(set.MaxText >= 0 && set.MaxText <= 100_000, "--max-text must be from 1 to 100000 (0: default)")
 	want(set.RetentionDays >= 0 && set.RetentionDays <= 3650, "--retention-days must be from 1 to 3650 (0: default)")
 	want(set.Reception.Check() == nil, "%w", set.Reception.Check())
+	checkFiles(set, want)
 	if err := errors.Join(problems...); err != nil {
 		return coded(ExitInput, err)
 	}
 	return nil
+}
+
+// fileFlags are the settings of a region about files; nil means not given.
+type fileFlags struct {
+	FileKinds      []string `help:"Kinds of files that devices may send: jpeg,png,webp,pdf,text; all; none. Default: all." placeholder:"KIND"`
+	MaxFiles       *int     `help:"Files of a message. Default, and at most: what the configuration allows (limits.files)." placeholder:"N"`
+	MaxFileBytes   *int64   `help:"Largest file, in bytes. The same (limits.file_bytes)." placeholder:"N"`
+	MaxFilesBytes  *int64   `help:"All files of a message, in bytes. The same (limits.message_file_bytes)." placeholder:"N"`
+	KeepFilesHours *int     `help:"Hours that a user's file stays here after Zammad has shown that it has it. Default 24." placeholder:"N"`
+}
+
+// apply changes settings by the given flags.
+func (f *fileFlags) apply(set *bridge.RegionSettings) {
+	assign(&set.MaxFiles, f.MaxFiles)
+	assign(&set.MaxFileBytes, f.MaxFileBytes)
+	assign(&set.MaxFilesBytes, f.MaxFilesBytes)
+	assign(&set.KeepFilesHours, f.KeepFilesHours)
+	if f.FileKinds != nil {
+		set.FileKinds = f.FileKinds
+		if slices.Equal(f.FileKinds, []string{"all"}) {
+			set.FileKinds = nil
+		}
+	}
+}
+
+// checkFiles holds the settings about files against their range.
+func checkFiles(set bridge.RegionSettings, want func(ok bool, format string, args ...any)) {
+	if !slices.Equal(set.FileKinds, []string{bridge.NoFiles}) {
+		for _, kind := range set.FileKinds {
+			want(slices.Contains(files.Names(), kind), "--file-kinds: %q is none of %s, all, none", kind, strings.Join(files.Names(), ", "))
+		}
+	}
+	want(set.MaxFiles >= 0 && set.MaxFiles <= 100, "--max-files must be from 1 to 100 (0: default)")
+	want(set.MaxFileBytes >= 0 && set.MaxFilesBytes >= 0, "--max-file-bytes and --max-files-bytes must not be negative (0: default)")
+	want(set.KeepFilesHours >= 0 && set.KeepFilesHours <= 24*3650, "--keep-files-hours must be from 1 to 87600 (0: default)")
 }

@@ -122,9 +122,18 @@ type Limits struct {
 	// The same for one device. Default 4: a few windows, and one that was lost
 	// without a word. More get 429.
 	StreamsPerDevice int `yaml:"streams_per_device" env:"STREAMS_PER_DEVICE"`
-	// Largest body of a device's request, in bytes. Default 1048576 (1 MiB); a
+	// Largest body of a device's request, files aside, in bytes. Default 1048576 (1 MiB); a
 	// larger one gets 413.
 	BodyBytes int64 `yaml:"body_bytes" env:"BODY_BYTES"`
+	// Files that a message may have. Default 5; 0 takes none. Regions may allow
+	// fewer, not more.
+	Files int `yaml:"files" env:"FILES"`
+	// Largest file of a message, in bytes. Default 10485760 (10 MiB).
+	FileBytes int64 `yaml:"file_bytes" env:"FILE_BYTES"`
+	// All files of a message together, in bytes. Default 20971520 (20 MiB). As
+	// JSON they are a third larger, and the web server in front of Zammad must
+	// take that: those of Zammad's packages take 50 MB.
+	MessageFileBytes int64 `yaml:"message_file_bytes" env:"MESSAGE_FILE_BYTES"`
 	// Largest webhook delivery, in bytes. Default 10485760 (10 MiB); a larger
 	// one gets 413, and its ticket is read by reconciliation.
 	WebhookBodyBytes int64 `yaml:"webhook_body_bytes" env:"WEBHOOK_BODY_BYTES"`
@@ -185,7 +194,7 @@ func Default() Config {
 			WritesPerMinute: 600, ReadsPerMinute: 6000, DeviceWritesPerMinute: 600, DeviceSignalsPerMinute: 600,
 			RegionWritesPerMinute: 6000, NewChatsPerMinute: 600, ConnectionsPerAddress: 1000,
 			Streams: 10_000, StreamsPerDevice: 4,
-			BodyBytes: 1 << 20, WebhookBodyBytes: 10 << 20,
+			BodyBytes: 1 << 20, Files: 5, FileBytes: 10 << 20, MessageFileBytes: 20 << 20, WebhookBodyBytes: 10 << 20,
 		},
 		CORS:      CORS{Origins: []string{"*"}},
 		Jobs:      Jobs{Prune: "0 17 * * * *", Reconcile: "@every 30s", OutboxSweep: "@every 1m"},

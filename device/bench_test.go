@@ -86,7 +86,7 @@ func BenchmarkPoll(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	New(Deps{Chats: f, Regions: f, Watermarks: f, Hasher: bridge.NewHasher([]byte("key"))}).Routes(frame.Limited())
+	New(Deps{Chats: f, Regions: f, Watermarks: f, Hasher: bridge.NewHasher([]byte("key"))}).Routes(frame.Limited(), frame.Limited())
 	tag := string(newStateTag(f.region, f.history.Seq, 0).until(time.Time{}))
 
 	bareHistory := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"mime"
-	"mime/multipart"
 	"net/http"
 	"net/url"
 	"strings"
@@ -33,15 +32,15 @@ type form struct {
 	seq                                  *string // of what was read
 }
 
-// readSending reads what a device wants to send; maxText is in characters.
-// Errors are those of the catalogue; a body over the server's limit is an
-// *http.MaxBytesError.
-func readSending(r *http.Request, maxText int) (bridge.Sending, error) {
-	f, err := readBody(r)
+// readSending reads what a device wants to send; maxText is in characters. The
+// contents of files are in's until it is closed. Errors are those of the
+// catalogue; a body over its limit is an *http.MaxBytesError.
+func readSending(r *http.Request, maxText int, in *intake) (bridge.Sending, error) {
+	f, err := readBody(r, in)
 	if err != nil {
 		return bridge.Sending{}, err
 	}
-	var s bridge.Sending
+	s := bridge.Sending{Files: in.files}
 	if s.ClientKey, err = idempotencyKey(r.Header["Idempotency-Key"], f.clientID); err != nil {
 		return bridge.Sending{}, err
 	}
@@ -54,6 +53,9 @@ func readSending(r *http.Request, maxText int) (bridge.Sending, error) {
 	}
 	s.ForceNew = forceNew != nil && *forceNew
 	if f.message == nil || *f.message == "" {
+		if len(s.Files) > 0 {
+			return s, nil
+		}
 		if s.Consent == nil || s.ForceNew {
 			// A new chat begins with a message: there is no empty one.
 			return bridge.Sending{}, bridge.ErrMessageEmpty
@@ -61,12 +63,15 @@ func readSending(r *http.Request, maxText int) (bridge.Sending, error) {
 		return s, nil
 	}
 	s.Text, err = bridge.CleanText(*f.message, maxText)
+	if len(s.Files) > 0 && errors.Is(err, bridge.ErrMessageEmpty) {
+		err = nil // blanks beside files say nothing
+	}
 	return s, err
 }
 
 // readBody reads a body by its type. A request without body and without a type
 // has no fields.
-func readBody(r *http.Request) (form, error) {
+func readBody(r *http.Request, in *intake) (form, error) {
 	kind := r.Header.Get("Content-Type")
 	if kind == "" && r.ContentLength == 0 {
 		return form{}, nil
@@ -86,7 +91,7 @@ func readBody(r *http.Request) (form, error) {
 	var read func(raw []byte) (form, error)
 	switch media {
 	case "multipart/form-data":
-		read = func(raw []byte) (form, error) { return readMultipart(raw, params["boundary"]) }
+		return in.readMultipart(r.Body, params["boundary"])
 	case "application/x-www-form-urlencoded":
 		read = readURLEncoded
 	case "application/json":
@@ -94,7 +99,7 @@ func readBody(r *http.Request) (form, error) {
 	default:
 		return form{}, bridge.ErrContentType
 	}
-	raw, err := io.ReadAll(r.Body) // bounded by the server
+	raw, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, in.room))
 	if err != nil {
 		return form{}, broken(err)
 	}
@@ -132,7 +137,7 @@ func (f *form) set(name, value string) error {
 }
 
 func errAttachment() error {
-	return refuse(bridge.ErrBody, "Files cannot be sent here. Nothing of this request was stored.")
+	return refuse(bridge.ErrBody, "Send files as parts of multipart/form-data that have a file name. Nothing of this request was stored.")
 }
 
 // broken says that a body could not be read; one that is too large stays what
@@ -143,38 +148,6 @@ func broken(err error) error {
 		return err
 	}
 	return fmt.Errorf("%w (%w)", bridge.ErrBody, err)
-}
-
-func readMultipart(raw []byte, boundary string) (form, error) {
-	if boundary == "" {
-		return form{}, refuse(bridge.ErrBody, "The content type multipart/form-data needs its boundary.")
-	}
-	// The reader also takes a body that ends where another part should begin;
-	// what was cut off there may have been anything.
-	if !bytes.Contains(raw, []byte("--"+boundary+"--")) {
-		return form{}, refuse(bridge.ErrBody, "The body was cut off: its last boundary is missing.")
-	}
-	var f form
-	parts := multipart.NewReader(bytes.NewReader(raw), boundary)
-	for {
-		part, err := parts.NextPart()
-		if err == io.EOF { //nolint:errorlint // only the bare EOF is the end; a wrapped one is a broken body
-			return f, nil
-		}
-		if err != nil {
-			return form{}, broken(err)
-		}
-		if part.FileName() != "" {
-			return form{}, errAttachment()
-		}
-		value, err := io.ReadAll(part)
-		if err != nil {
-			return form{}, broken(err)
-		}
-		if err := f.set(part.FormName(), string(value)); err != nil {
-			return form{}, err
-		}
-	}
 }
 
 func readURLEncoded(raw []byte) (form, error) {

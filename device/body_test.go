@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -16,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"deskbridge/bridge"
+	"deskbridge/server"
 )
 
 const maxText = 100
@@ -92,7 +94,7 @@ func TestReadSending(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			got, err := readSending(request(c.kind, c.body, c.header...), maxText)
+			got, err := readSending(request(c.kind, c.body, c.header...), maxText, &intake{room: 1 << 20})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -156,7 +158,7 @@ func TestReadSendingRefuses(t *testing.T) {
 		{"message twice, multipart", multi, parts(`name="message"`, "a", `name="message"`, "a"), nil, bridge.ErrBody},
 		{"message twice, JSON", jsonType, `{"message":"a","message":"b"}`, nil, bridge.ErrBody},
 		{"force_new is nonsense", urlencoded, "message=x&force_new=perhaps", nil, bridge.ErrBody},
-		{"a file", multi, parts(`name="attachment"; filename="a.pdf"`, "%PDF", `name="message"`, "x"), nil, bridge.ErrBody},
+		{"a file", multi, parts(`name="attachment"; filename="a.pdf"`, "%PDF", `name="message"`, "x"), nil, bridge.ErrFileType},
 		{"a file under another name", multi, parts(`name="message"; filename="m.txt"`, "x"), nil, bridge.ErrBody},
 		{"an attachment without a file name", urlencoded, "message=x&attachment=abc", nil, bridge.ErrBody},
 		{"attachments in JSON", jsonType, `{"message":"x","attachments":[{}]}`, nil, bridge.ErrBody},
@@ -178,7 +180,7 @@ func TestReadSendingRefuses(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			got, err := readSending(request(c.kind, c.body, c.header...), maxText)
+			got, err := readSending(request(c.kind, c.body, c.header...), maxText, &intake{room: 1 << 20})
 			var known *bridge.Error
 			if !errors.As(err, &known) || known.Code != c.want.Code || known.Status != c.want.Status {
 				t.Fatalf("readSending = %+v, %v; want %s", got, err, c.want.Code)
@@ -201,7 +203,7 @@ func TestBodyOverTheLimit(t *testing.T) {
 		r := request(kind, body)
 		r.Body = http.MaxBytesReader(httptest.NewRecorder(), r.Body, 1000)
 		var tooLarge *http.MaxBytesError
-		if _, err := readSending(r, 10_000); !errors.As(err, &tooLarge) {
+		if _, err := readSending(r, 10_000, &intake{room: 1 << 20}); !errors.As(err, &tooLarge) {
 			t.Errorf("%s: %v, want an *http.MaxBytesError", kind, err)
 		}
 	}
@@ -221,7 +223,7 @@ func FuzzBody(f *testing.F) {
 		if key != "" {
 			r.Header["Idempotency-Key"] = []string{key}
 		}
-		s, err := readSending(r, maxText)
+		s, err := readSending(r, maxText, &intake{room: 1 << 20})
 		if err != nil {
 			var known *bridge.Error
 			if !errors.As(err, &known) || known.Status >= 500 {
@@ -271,9 +273,44 @@ func FuzzText(f *testing.F) {
 			jsonType:                     string(encoded),
 			writer.FormDataContentType(): form.String(),
 		} {
-			if got, err := readSending(request(kind, body), maxText); err != nil || got.Text != want {
+			if got, err := readSending(request(kind, body), maxText, &intake{room: 1 << 20}); err != nil || got.Text != want {
 				t.Errorf("%s: %q became %q, %v; want %q", kind, text, got.Text, err, want)
 			}
+		}
+	})
+}
+
+// FuzzMultipart holds that whatever comes, files are bounded and nothing of them
+// stays behind.
+func FuzzMultipart(f *testing.F) {
+	for _, s := range []string{
+		"--b\r\nContent-Disposition: form-data; name=\"attachment\"; filename=\"a.txt\"\r\n\r\nhello\r\n--b--\r\n",
+		"--b\r\nContent-Disposition: form-data; name=\"message\"\r\n\r\nx\r\n--b\r\nContent-Disposition: form-data; name=\"attachments\"; filename=\"a.pdf\"\r\n\r\n%PDF-\r\n--b--",
+		"--b\r\n", "--b--", "--b\r\nContent-Disposition: form-data; name=\"attachment\"; filename*=utf-8''a%0a.txt\r\n\r\nhello\r\n--b\r\n",
+	} {
+		f.Add(s)
+	}
+	folder := f.TempDir()
+	f.Fuzz(func(t *testing.T, body string) {
+		d := New(Deps{Uploads: Uploads{Dir: folder, Files: 2, FileBytes: 100, MessageBytes: 150}})
+		in := &intake{door: d, room: 1000, most: d.Uploads, patience: func() {}}
+		_, err := in.readMultipart(strings.NewReader(body), "b")
+		if known := server.Resolve(err); err != nil && known == bridge.ErrInternal {
+			t.Errorf("an error outside of the catalogue: %v", err)
+		}
+		total := int64(0)
+		for _, file := range in.files {
+			total += file.Size
+			if file.Name == "" || strings.ContainsAny(file.Name, "/\\\n\"") || file.Size > 100 {
+				t.Errorf("took %q with %d bytes", file.Name, file.Size)
+			}
+		}
+		if len(in.files) > 2 || total > 150 {
+			t.Errorf("took %d files with %d bytes", len(in.files), total)
+		}
+		in.close()
+		if left, err := os.ReadDir(folder); err != nil || len(left) > 0 || d.spooled.Load() != 0 {
+			t.Errorf("%d files are left, %d bytes are counted (%v)", len(left), d.spooled.Load(), err)
 		}
 	})
 }

@@ -109,7 +109,9 @@ func (d *Door) send(c *gin.Context) error {
 		return err
 	}
 	since := q.since
-	sending, err := readSending(c.Request, cmp.Or(who.region.Settings.MaxText, bridge.DefaultMaxText))
+	in := d.intake(c, who.region)
+	defer in.close()
+	sending, err := readSending(c.Request, cmp.Or(who.region.Settings.MaxText, bridge.DefaultMaxText), in)
 	if err != nil {
 		return err
 	}
@@ -147,21 +149,21 @@ type state struct {
 // message is a message on the wire. The keys up to content are those of the
 // app's first server.
 type message struct {
-	ID              int64    `json:"id"`
-	CreatedAt       string   `json:"created_at"`
-	Role            string   `json:"role"`
-	UserIsAuthor    bool     `json:"user_is_author"`
-	AutomaticAnswer bool     `json:"automatic_answer"`
-	Content         string   `json:"content"`
-	Seq             int64    `json:"seq"`
-	Text            string   `json:"text"`
-	Author          string   `json:"author"`
-	Name            string   `json:"name,omitempty"` // of an agent, as far as the region shows it
-	Status          string   `json:"status"`
-	Attachments     []string `json:"attachments"` // always empty: messages have text only
-	ClientID        string   `json:"client_id,omitempty"`
-	Error           string   `json:"error,omitempty"`     // stable code, of a failed message
-	Retracted       bool     `json:"retracted,omitempty"` // taken back: remove it from the screen
+	ID              int64        `json:"id"`
+	CreatedAt       string       `json:"created_at"`
+	Role            string       `json:"role"`
+	UserIsAuthor    bool         `json:"user_is_author"`
+	AutomaticAnswer bool         `json:"automatic_answer"`
+	Content         string       `json:"content"`
+	Seq             int64        `json:"seq"`
+	Text            string       `json:"text"`
+	Author          string       `json:"author"`
+	Name            string       `json:"name,omitempty"` // of an agent, as far as the region shows it
+	Status          string       `json:"status"`
+	Attachments     []attachment `json:"attachments"`
+	ClientID        string       `json:"client_id,omitempty"`
+	Error           string       `json:"error,omitempty"`     // stable code, of a failed message
+	Retracted       bool         `json:"retracted,omitempty"` // taken back: remove it from the screen
 }
 
 // The roles of the app's first server; author says it more finely.
@@ -173,9 +175,6 @@ const (
 // timeFormat is RFC 3339 with milliseconds; times are UTC. One time that is no
 // ISO 8601 would break an app's whole answer.
 const timeFormat = "2006-01-02T15:04:05.000Z"
-
-// attachments is the empty list that all messages share.
-var attachments = []string{}
 
 func wireMessage(r *bridge.Region, language string, m *bridge.Message) message {
 	out := message{
@@ -189,7 +188,7 @@ func wireMessage(r *bridge.Region, language string, m *bridge.Message) message {
 		Text:            m.Text,
 		Author:          string(m.Author),
 		Status:          string(m.Status),
-		Attachments:     attachments,
+		Attachments:     wireAttachments(m.Attachments),
 		ClientID:        m.ClientKey,
 		Retracted:       m.Retracted,
 	}

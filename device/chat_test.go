@@ -60,7 +60,7 @@ func TestRequests(t *testing.T) {
 		{"too long for its region", "POST", chatPath("picky", "de", "d1"), form, "message=123456789012345678901", 400, "message_too_long", 0},
 		{"broken multipart", "POST", dev("d1"), appKind, appBody[:len(appBody)-5], 400, "invalid_body", 0},
 		{"broken JSON", "POST", dev("d1"), plainJSON, `{"message":"Hal`, 400, "invalid_body", 0},
-		{"a file", "POST", dev("d1"), appKind, fileBody, 400, "invalid_body", 0},
+		{"a file", "POST", dev("d1"), appKind, fileBody, 415, "unsupported_attachment", 0},
 		{"not UTF-8", "POST", dev("d1"), form, "message=%C3%28", 400, "message_invalid_text", 0},
 		{"NUL", "POST", dev("d1"), form, "message=a%00b", 400, "message_invalid_text", 0},
 		{"device id too long", "POST", dev(strings.Repeat("d", 201)), form, "message=Hallo", 400, "invalid_device_id", 0},

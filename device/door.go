@@ -11,6 +11,7 @@ import (
 	"context"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -61,6 +62,10 @@ type Deps struct {
 	Limits Limits
 	// Now is the clock; nil: time.Now.
 	Now func() time.Time
+	// Files hands out attachments.
+	Files Files
+	// Uploads bound what devices send; the zero value takes no files.
+	Uploads Uploads
 }
 
 // Door serves the device API.
@@ -68,6 +73,7 @@ type Door struct {
 	Deps
 	buffers sync.Pool // of *bytes.Buffer, for answers
 	pace    pace
+	spooled atomic.Int64 // bytes of all uploads that are being taken
 }
 
 // New makes a door.
@@ -91,15 +97,19 @@ const headerAppVersion = "X-App-Version"
 // Gin wants one name for a parameter at one place, so :x is the region, and :y
 // is the language or, before is_chat_enabled, the device. An empty device
 // ("chat//") reaches the same route with an empty parameter.
-func (d *Door) Routes(r gin.IRouter) {
+//
+// What takes files is mounted on uploads, whose bodies may be as large as
+// Uploads says (Uploads.Largest).
+func (d *Door) Routes(r, uploads gin.IRouter) {
 	for _, chat := range []string{"/api/v3/:x/:y/chat/:device/", "/:x/:y/wp-json/extensions/v3/chat/:device/"} {
 		d.get(r, chat, d.read)
-		r.POST(chat, server.H(d.send))
+		uploads.POST(chat, server.H(d.send))
 	}
 	r.POST("/api/v3/:x/:y/chat/:device/read/", server.H(d.markRead))
 	r.POST("/api/v3/:x/:y/chat/:device/typing/", server.H(d.hearTyping))
 	d.get(r, "/api/v3/:x/:y/chat/:device/events/", d.events)
 	d.get(r, "/api/v3/:x/:y/chat/:device/socket/", d.socket)
+	d.get(r, "/api/v3/:x/:y/chat/:device/attachments/:id/", d.attachment)
 	d.get(r, "/api/v3/:x/is_chat_enabled/", d.regionEnabled)
 	d.get(r, "/api/v3/:x/:y/is_chat_enabled/", d.deviceEnabled)
 	d.get(r, "/api/v3/regions/", d.regionList)

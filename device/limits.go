@@ -68,7 +68,7 @@ func (who caller) key() string {
 // opening counts a chat of an address, if the message opens one. A device that
 // polled lately has one; of others the heart is asked, which is one read.
 func (d *Door) opening(c *gin.Context, who caller, s bridge.Sending) error {
-	if d.Limits.Chats == nil || s.Text == "" {
+	if d.Limits.Chats == nil || s.Text == "" && len(s.Files) == 0 {
 		return nil
 	}
 	key, limited := d.Limits.client(c.Request)

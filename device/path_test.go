@@ -75,7 +75,7 @@ func engine(t testing.TB, regions slugs) *gin.Engine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	device.New(device.Deps{Chats: echo{}, Regions: regions, Watermarks: echo{}, Hasher: hasher}).Routes(frame.Limited())
+	device.New(device.Deps{Chats: echo{}, Regions: regions, Watermarks: echo{}, Hasher: hasher}).Routes(frame.Limited(), frame.Limited())
 	webhook.New(webhook.Deps{Regions: regions}).Routes(frame.Engine())
 	return frame.Engine()
 }

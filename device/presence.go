@@ -49,7 +49,7 @@ func (d *Door) markRead(c *gin.Context) error {
 	if err := d.Limits.signal(c, who); err != nil {
 		return err
 	}
-	f, err := readBody(c.Request)
+	f, err := readBody(c.Request, &intake{room: d.Uploads.body()})
 	if err != nil {
 		return err
 	}

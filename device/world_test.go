@@ -40,6 +40,7 @@ type world struct {
 	regions   *bridge.Regions
 	marks     *realtime.Watermarks
 	exposures *bridge.Exposures
+	desk      deskFiles
 	told      *told
 	door      *device.Door
 	frame     *server.Server
@@ -143,6 +144,7 @@ func newWorld(t testing.TB, configure ...func(*device.Deps, *server.Config)) *wo
 	chats := bridge.NewChats(bridge.ChatsDeps{Store: store, Publisher: w.marks, Exposures: w.exposures, Wake: func() {}, Now: time.Now})
 	deps := device.Deps{
 		Chats: counted{chats, &w.asked}, Regions: w.regions, Watermarks: w.marks, Hasher: hasher,
+		Files: bridge.NewAttachments(bridge.AttachmentsDeps{Files: store, Desk: &w.desk, Now: time.Now}),
 		TicketURL: func(r *bridge.Region, id bridge.TicketID) string {
 			return fmt.Sprintf("%s/#ticket/zoom/%d", r.Settings.ZammadURL, id)
 		},
@@ -157,7 +159,11 @@ func newWorld(t testing.TB, configure ...func(*device.Deps, *server.Config)) *wo
 	}
 	deps.Streams, w.frame = frame, frame
 	w.door = device.New(deps)
-	w.door.Routes(frame.Limited())
+	uploads := frame.Limited()
+	if deps.Uploads.Files > 0 {
+		uploads = frame.LimitedTo(deps.Uploads.Largest())
+	}
+	w.door.Routes(frame.Limited(), uploads)
 	web := httptest.NewServer(frame.Engine())
 	w.url = web.URL
 	w.loadSpec()
@@ -195,21 +201,29 @@ func (w *world) loadSpec() {
 
 // wireMessage and wireState are what clients read, written down anew here.
 type wireMessage struct {
-	ID              int64   `json:"id"`
-	CreatedAt       string  `json:"created_at"`
-	Role            string  `json:"role"`
-	UserIsAuthor    bool    `json:"user_is_author"`
-	AutomaticAnswer bool    `json:"automatic_answer"`
-	Content         string  `json:"content"`
-	Seq             int64   `json:"seq"`
-	Text            string  `json:"text"`
-	Author          string  `json:"author"`
-	Name            string  `json:"name"`
-	Status          string  `json:"status"`
-	Attachments     []any   `json:"attachments"`
-	ClientID        *string `json:"client_id"`
-	Error           *string `json:"error"`
-	Retracted       *bool   `json:"retracted"`
+	ID              int64      `json:"id"`
+	CreatedAt       string     `json:"created_at"`
+	Role            string     `json:"role"`
+	UserIsAuthor    bool       `json:"user_is_author"`
+	AutomaticAnswer bool       `json:"automatic_answer"`
+	Content         string     `json:"content"`
+	Seq             int64      `json:"seq"`
+	Text            string     `json:"text"`
+	Author          string     `json:"author"`
+	Name            string     `json:"name"`
+	Status          string     `json:"status"`
+	Attachments     []wireFile `json:"attachments"`
+	ClientID        *string    `json:"client_id"`
+	Error           *string    `json:"error"`
+	Retracted       *bool      `json:"retracted"`
+}
+
+type wireFile struct {
+	ID     string `json:"id"`
+	Name   string `json:"name"`
+	Type   string `json:"type"`
+	Size   int64  `json:"size"`
+	Inline bool   `json:"inline"`
 }
 
 type wireState struct {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -128,13 +127,13 @@ func (d *device) work(ctx context.Context, pace time.Duration) {
 // post sends a message once and says whether it was acknowledged. A request
 // that has begun is not broken off by the end of the load.
 func (d *device) post(m letter) bool {
-	form := url.Values{"message": {m.text}}
-	request, err := http.NewRequest(http.MethodPost, d.address(), strings.NewReader(form.Encode()))
+	body, kind := m.form()
+	request, err := http.NewRequest(http.MethodPost, d.address(), strings.NewReader(body))
 	if err != nil {
 		d.l.report(err)
 		return false
 	}
-	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	request.Header.Set("Content-Type", kind)
 	if m.key != "" {
 		request.Header.Set("Idempotency-Key", m.key)
 	}
@@ -242,6 +241,9 @@ func (l *load) finish() tally {
 		sum, err = l.compare()
 		return err
 	})
+	if err := l.files(); err != nil {
+		l.h.t.Error(err)
+	}
 	return sum
 }
 

@@ -3,6 +3,7 @@ package reliability_test
 import (
 	"context"
 	"maps"
+	"reflect"
 	"slices"
 
 	"deskbridge/bridge"
@@ -37,7 +38,7 @@ func (w *world) checkReplica(p *phone, h bridge.History) {
 	for i, m := range h.Messages {
 		there[m.ID] = true
 		w.look(p, m)
-		if got := p.replica[m.ID]; got != m {
+		if got := p.replica[m.ID]; !reflect.DeepEqual(got, m) {
 			w.broke("%s: from its news it has %+v, the history has %+v", p.name, got, m)
 		}
 		if i > 0 && !m.CreatedAt.After(h.Messages[i-1].CreatedAt) {

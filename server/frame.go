@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -43,7 +44,7 @@ func (s *Server) frame(c *gin.Context) {
 	if origin := c.Request.Header.Get("Origin"); origin != "" {
 		s.allowOrigin(h, origin)
 	}
-	c.Request = c.Request.WithContext(requestContext{c.Request.Context(), id})
+	c.Request = c.Request.WithContext(requestContext{c.Request.Context(), id, c.Request.Body})
 	if c.Request.Body != nil && c.Request.Body != http.NoBody {
 		c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, maxAnyBody)
 	}
@@ -64,18 +65,26 @@ func decodeParams(params gin.Params) {
 	}
 }
 
-// requestContext carries the request id in one allocation.
+// requestContext carries the request id, and the body before anything bounded
+// it, in one allocation.
 type requestContext struct {
 	context.Context
-	id string
+	id   string
+	body io.ReadCloser
 }
 
-type requestIDKey struct{}
+type (
+	requestIDKey   struct{}
+	requestBodyKey struct{}
+)
 
-// Value gives the request id under its own key.
+// Value gives request id and body under their own keys.
 func (r requestContext) Value(key any) any {
-	if key == (requestIDKey{}) {
+	switch key {
+	case requestIDKey{}:
 		return r.id
+	case requestBodyKey{}:
+		return r.body
 	}
 	return r.Context.Value(key)
 }

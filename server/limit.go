@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"sync"
@@ -152,7 +153,7 @@ func retryLater(c *gin.Context, wait time.Duration, err error) error {
 
 // MaxBody bounds the bodies of a route, in bytes: reading beyond it fails with
 // an error that H answers with bridge.ErrBodyTooLarge, and a body that says it
-// is longer is refused unread.
+// is longer is refused unread. It takes the place of the frame's own bound.
 func MaxBody(n int64) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		if c.Request.ContentLength > n {
@@ -160,7 +161,11 @@ func MaxBody(n int64) gin.HandlerFunc {
 			return
 		}
 		if c.Request.Body != nil && c.Request.Body != http.NoBody {
-			c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, n)
+			body, whole := c.Request.Context().Value(requestBodyKey{}).(io.ReadCloser)
+			if !whole {
+				body = c.Request.Body
+			}
+			c.Request.Body = http.MaxBytesReader(c.Writer, body, n)
 		}
 	}
 }

@@ -90,7 +90,7 @@ type Server struct {
 	log     *slog.Logger
 	now     func() time.Time
 	engine  *gin.Engine
-	limited *gin.RouterGroup
+	limited gin.IRouter
 	origins map[string]bool
 	writes  *Limiter
 	reads   *Limiter
@@ -137,7 +137,7 @@ func New(cfg Config) (*Server, error) {
 	s.idPrefix = hex.EncodeToString(prefix[:]) + "-"
 	s.health = &health{checks: cfg.Checks, now: s.now, log: s.log}
 	s.engine = s.newEngine()
-	s.limited = s.engine.Group("", s.limitAddress, MaxBody(cfg.MaxBody))
+	s.limited = s.LimitedTo(cfg.MaxBody)
 	return s, nil
 }
 
@@ -171,6 +171,12 @@ func (s *Server) Engine() *gin.Engine { return s.engine }
 // Config.MaxBody hold for them. A request over the limit gets
 // bridge.ErrRateLimited, or bridge.ErrBodyTooLarge.
 func (s *Server) Limited() gin.IRouter { return s.limited }
+
+// LimitedTo is Limited with another bound of bodies, in bytes: for routes that
+// bound what they take themselves, as those that take files.
+func (s *Server) LimitedTo(maxBody int64) gin.IRouter {
+	return s.engine.Group("", s.limitAddress, MaxBody(maxBody))
+}
 
 // Run serves on ln until ctx ends; then it takes no new requests, tells streams
 // to end, lets the running ones finish within Config.ShutdownTimeout and returns nil. Requests

@@ -50,7 +50,7 @@ func (s chats) accept(tx *gorm.DB, sub *bridge.Submission) (bridge.Accepted, err
 		live = alive(sub.Region, h.c.LastMessageAt, sub.Now)
 	}
 	h.saw, h.had = h.outward(), h.c.TicketState
-	if sub.Text == "" {
+	if sub.Text == "" && len(sub.Files) == 0 {
 		return consent(h, sub, live)
 	}
 	if !live || sub.ForceNew {
@@ -92,15 +92,28 @@ func (f *found) message() bridge.Message {
 
 // repeated finds the message that the device sent with the same key.
 func repeated(h *held, sub *bridge.Submission) (*found, error) {
-	var f *found
-	err := each(h.tx, messageColumns+"m.device_id = ? AND m.client_key = ?", []any{h.d.id, sub.ClientKey}, func(scan func(...any) error) error {
+	var (
+		f     *found
+		files int
+	)
+	err := each(h.tx, messageColumns+"m.device_id = ? AND m.client_key = ?", []any{h.d.id, sub.ClientKey}, func(scan func(...any) error) (err error) {
 		f = &found{}
-		return scanMessage(scan, &f.Message)
+		files, err = scanMessage(scan, &f.Message)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("look for key: %w", err)
 	}
-	if f != nil && f.Text != sub.Text {
+	if f == nil {
+		return nil, nil
+	}
+	same := f.Text == sub.Text && files == len(sub.Files)
+	if same && files > 0 {
+		if same, err = sameFiles(h.tx, f.ID, sub.Files); err != nil {
+			return nil, err
+		}
+	}
+	if !same {
 		return nil, bridge.ErrKeyReused
 	}
 	return f, nil
@@ -201,7 +214,13 @@ func add(h *held, sub *bridge.Submission) (bridge.Accepted, error) {
 		CreatedAt: moment(h.createdAt(sub.Now)),
 	}
 	h.c.AskedAt = sub.Now
+	for _, f := range sub.Files {
+		m.Attachments = append(m.Attachments, f.Attachment)
+	}
 	if err := store(h, &m); err != nil {
+		return bridge.Accepted{}, err
+	}
+	if err := attachUploads(h.tx, m.ID, sub.Files); err != nil {
 		return bridge.Accepted{}, err
 	}
 	if err := h.enqueue(bridge.WorkMessage, int64(m.ID), ""); err != nil {
@@ -221,11 +240,12 @@ func add(h *held, sub *bridge.Submission) (bridge.Accepted, error) {
 	return bridge.Accepted{Message: m, Seq: m.Seq, History: history}, nil
 }
 
-// store inserts a message and gives it its id.
+// store inserts a message and gives it its id. Its attachments are counted here
+// and stored by whoever knows what they are.
 func store(h *held, m *bridge.Message) error {
-	id, err := insert(h.tx, "INSERT INTO messages (device_id, chat_id, seq, uuid, author, name, html, text, automatic, status, fail_code, client_key, created_at, retracted)"+
-		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?, 0)",
-		h.d.id, m.Chat, m.Seq, string(m.UUID), string(m.Author), m.Name, m.HTML, m.Text, m.Automatic, string(m.Status), orNull(m.ClientKey), milli(m.CreatedAt))
+	id, err := insert(h.tx, "INSERT INTO messages (device_id, chat_id, seq, uuid, author, name, html, text, automatic, status, fail_code, client_key, created_at, retracted, files)"+
+		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?, 0, ?)",
+		h.d.id, m.Chat, m.Seq, string(m.UUID), string(m.Author), m.Name, m.HTML, m.Text, m.Automatic, string(m.Status), orNull(m.ClientKey), milli(m.CreatedAt), len(m.Attachments))
 	if err != nil {
 		return fmt.Errorf("insert message: %w", err)
 	}
@@ -238,15 +258,15 @@ func asHTML(text string) string {
 	return strings.ReplaceAll(html.EscapeString(text), "\n", "<br>")
 }
 
-const messageColumns = "SELECT m.id, m.seq, m.chat_id, m.uuid, m.author, m.name, m.html, m.text, m.automatic, m.status, m.fail_code, m.client_key, m.created_at, m.retracted FROM messages m WHERE "
+const messageColumns = "SELECT m.id, m.seq, m.chat_id, m.uuid, m.author, m.name, m.html, m.text, m.automatic, m.status, m.fail_code, m.client_key, m.created_at, m.retracted, m.files FROM messages m WHERE "
 
-// scanMessage reads messageColumns.
-func scanMessage(scan func(...any) error, m *bridge.Message) error {
+// scanMessage reads messageColumns and gives the number of attachments.
+func scanMessage(scan func(...any) error, m *bridge.Message) (files int, err error) {
 	var (
 		key     sql.NullString
 		created int64
 	)
-	err := scan(&m.ID, &m.Seq, &m.Chat, &m.UUID, &m.Author, &m.Name, &m.HTML, &m.Text, &m.Automatic, &m.Status, &m.FailCode, &key, &created, &m.Retracted)
+	err = scan(&m.ID, &m.Seq, &m.Chat, &m.UUID, &m.Author, &m.Name, &m.HTML, &m.Text, &m.Automatic, &m.Status, &m.FailCode, &key, &created, &m.Retracted, &files)
 	m.ClientKey, m.CreatedAt = key.String, moment(created)
-	return err
+	return files, err
 }

@@ -61,15 +61,24 @@ func readMessages(tx *gorm.DB, device int64, since, pruned bridge.Seq, h *bridge
 		query, args = "m.device_id = ? AND m.retracted = 0", args[:1]
 	}
 	h.Messages = make([]bridge.Message, 0, 16)
+	var with []bridge.MessageID // those with attachments
 	err := each(tx, messageColumns+query, args, func(scan func(...any) error) error {
 		h.Messages = append(h.Messages, bridge.Message{})
-		return scanMessage(scan, &h.Messages[len(h.Messages)-1])
+		m := &h.Messages[len(h.Messages)-1]
+		files, err := scanMessage(scan, m)
+		if files > 0 {
+			with = append(with, m.ID)
+		}
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("read messages: %w", err)
 	}
 	slices.SortFunc(h.Messages, func(a, b bridge.Message) int { return cmp.Compare(a.ID, b.ID) })
-	return nil
+	if len(with) == 0 {
+		return nil
+	}
+	return readAttachments(tx, with, h.Messages)
 }
 
 // newestRead finds a device, its newest message and what was read.

@@ -138,9 +138,9 @@ const (
 
 // removed is what one step removed.
 type removed struct {
-	chats, messages, devices int
-	floor                    int64 // highest seq of a removed device
-	changes                  []bridge.Change
+	chats, messages, attachments, devices int
+	floor                                 int64 // highest seq of a removed device
+	changes                               []bridge.Change
 }
 
 // tell adds a device's change; of several to one device the last one stands.
@@ -164,7 +164,7 @@ var aged = []struct {
 // Prune removes what is old; see bridge.JobStore. On an error the counts and
 // changes are those of the steps that were done.
 func (s jobs) Prune(ctx context.Context, c bridge.PruneCutoffs, dryRun bool) (map[string]int, []bridge.Change, error) {
-	counts := map[string]int{"chats": 0, "messages": 0, "devices": 0}
+	counts := map[string]int{"chats": 0, "messages": 0, "attachments": 0, "devices": 0}
 	var changes []bridge.Change
 	for _, id := range slices.Sorted(maps.Keys(c.Regions)) {
 		if dryRun {
@@ -180,12 +180,18 @@ func (s jobs) Prune(ctx context.Context, c bridge.PruneCutoffs, dryRun bool) (ma
 			}
 			counts["chats"] += step.chats
 			counts["messages"] += step.messages
+			counts["attachments"] += step.attachments
 			counts["devices"] += step.devices
 			changes = append(changes, step.changes...)
 			if step.chats == 0 {
 				break
 			}
 		}
+	}
+	files, err := s.pruneFiles(ctx, c, dryRun)
+	counts["files"] += files
+	if err != nil {
+		return counts, changes, err
 	}
 	for _, table := range aged {
 		n, err := s.pruneAged(ctx, table.name, table.column, table.cutoff(c), dryRun)
@@ -202,6 +208,8 @@ func (s jobs) countChats(ctx context.Context, id bridge.RegionID, before time.Ti
 	for name, query := range map[string]string{
 		"chats":    "SELECT COUNT(*) FROM chats WHERE region_id = ? AND last_message_at < ?",
 		"messages": "SELECT COUNT(*) FROM messages m JOIN chats c ON c.id = m.chat_id WHERE c.region_id = ? AND c.last_message_at < ?",
+		"attachments": "SELECT COUNT(*) FROM attachments a JOIN messages m ON m.id = a.message_id JOIN chats c ON c.id = m.chat_id" +
+			" WHERE c.region_id = ? AND c.last_message_at < ?",
 		"devices": "SELECT COUNT(DISTINCT c.device_id) FROM chats c WHERE c.region_id = ? AND c.last_message_at < ?" +
 			" AND NOT EXISTS (SELECT 1 FROM chats y WHERE y.device_id = c.device_id AND y.last_message_at >= ?)",
 	} {
@@ -266,6 +274,11 @@ func (db *database) removeChat(tx *gorm.DB, id bridge.ChatID, before time.Time, 
 	if _, err := exec(tx, "UPDATE articles SET message_id = NULL, visible = 0, barred = 1 WHERE chat_id <> ? AND message_id IN (SELECT id FROM messages WHERE chat_id = ?)", id, id); err != nil {
 		return err
 	}
+	attachments, err := removeAttachments(tx, id)
+	if err != nil {
+		return err
+	}
+	step.attachments += attachments
 	var messages, pruned int64
 	if err := one(tx, "SELECT COALESCE(MAX(seq), 0) FROM messages WHERE chat_id = ?", []any{id}, &pruned); err != nil {
 		return err

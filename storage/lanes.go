@@ -82,7 +82,7 @@ func (s lanes) Start(ctx context.Context, c bridge.Claim, now time.Time) (*bridg
 		if err != nil {
 			return err
 		}
-		next, err := nextWork(h)
+		next, err := s.nextWork(ctx, h)
 		if err != nil {
 			return err
 		}
@@ -111,7 +111,7 @@ func (s lanes) Start(ctx context.Context, c bridge.Claim, now time.Time) (*bridg
 // nextWork finds the oldest work that can still be done. A message that was
 // recognised in its ticket meanwhile needs none, nor a note about one that is
 // not set aside any more.
-func nextWork(h *held) (*bridge.Work, error) {
+func (s lanes) nextWork(ctx context.Context, h *held) (*bridge.Work, error) {
 	for {
 		var (
 			w       bridge.Work
@@ -120,10 +120,11 @@ func nextWork(h *held) (*bridge.Work, error) {
 			uuid    sql.NullString
 			text    sql.NullString
 			status  sql.NullString
+			files   sql.Null[int]
 		)
-		err := one(h.tx, "SELECT o.id, o.kind, o.message_id, o.previous, o.attempts, o.refusals, o.started_at, m.uuid, m.text, m.status"+
+		err := one(h.tx, "SELECT o.id, o.kind, o.message_id, o.previous, o.attempts, o.refusals, o.started_at, m.uuid, m.text, m.status, m.files"+
 			" FROM outbox o LEFT JOIN messages m ON m.id = o.message_id WHERE o.chat_id = ? AND o.dead = 0 ORDER BY o.id LIMIT 1",
-			[]any{h.c.ID}, &w.ID, &w.Kind, &message, &w.Previous, &w.Attempts, &w.Refusals, &started, &uuid, &text, &status)
+			[]any{h.c.ID}, &w.ID, &w.Kind, &message, &w.Previous, &w.Attempts, &w.Refusals, &started, &uuid, &text, &status, &files)
 		if none(err) {
 			return nil, nil
 		}
@@ -142,6 +143,11 @@ func nextWork(h *held) (*bridge.Work, error) {
 		switch w.Kind {
 		case bridge.WorkMessage:
 			w.Text = text.String
+			if files.V > 0 {
+				if w.Files, err = s.uploads(ctx, h.tx, w.Message); err != nil {
+					return nil, err
+				}
+			}
 		case bridge.WorkNote:
 			if w.Cause, err = cause(h, w.Message); err != nil {
 				return nil, err

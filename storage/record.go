@@ -215,6 +215,9 @@ func linkOwn(h *held, a bridge.Article, message int64) error {
 	if err := link(h, a, message); err != nil {
 		return err
 	}
+	if err := confirmUploads(h, a, message); err != nil {
+		return err
+	}
 	return h.arrived(message, a.ID)
 }
 
@@ -293,7 +296,7 @@ func show(h *held, a bridge.Article) error {
 		Name: a.Name, HTML: a.HTML, Text: a.Text, Automatic: a.Automatic, Status: bridge.StatusSent,
 		CreatedAt: moment(h.createdAt(a.CreatedAt)),
 	}
-	if err := store(h, &m); err != nil {
+	if err := storeShown(h, &m, a); err != nil {
 		return err
 	}
 	if err := link(h, a, int64(m.ID)); err != nil {
@@ -321,27 +324,19 @@ func show(h *held, a bridge.Article) error {
 // message that was taken back is not kept: its row says only that it was there.
 func retell(h *held, a bridge.Article, message int64) error {
 	if !a.Public {
-		a.Name, a.HTML, a.Text = "", "", ""
+		a.Name, a.HTML, a.Text, a.Files = "", "", "", nil
 	}
 	h.d.seq++
-	_, err := exec(h.tx, "UPDATE messages SET retracted = ?, name = ?, html = ?, text = ?, seq = ? WHERE id = ?", !a.Public, a.Name, a.HTML, a.Text, h.d.seq, message)
+	_, err := exec(h.tx, "UPDATE messages SET retracted = ?, name = ?, html = ?, text = ?, files = ?, seq = ? WHERE id = ?",
+		!a.Public, a.Name, a.HTML, a.Text, len(a.Files), h.d.seq, message)
+	if err == nil {
+		_, err = exec(h.tx, "DELETE FROM attachments WHERE message_id = ?", message)
+	}
+	if err == nil {
+		err = attachFiles(h, a, message)
+	}
 	if err == nil {
 		_, err = exec(h.tx, "UPDATE articles SET visible = ? WHERE desk_id = ? AND article_id = ?", a.Public, h.c.Desk, a.ID)
 	}
 	return err
-}
-
-// retractMissing takes back what was deleted in the ticket.
-func retractMissing(h *held, ticket bridge.TicketID, known map[bridge.ArticleID]article, present []bridge.Article) error {
-	there := make(map[bridge.ArticleID]bool, len(present))
-	for _, a := range present {
-		there[a.ID] = true
-	}
-	var failed []error
-	for id, k := range known {
-		if !there[id] && k.device == h.d.id && k.ticket == ticket && k.message != 0 && k.author != bridge.AuthorUser && !k.retracted {
-			failed = append(failed, retell(h, bridge.Article{ID: id}, k.message))
-		}
-	}
-	return errors.Join(failed...)
 }

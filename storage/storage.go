@@ -80,6 +80,7 @@ type Store struct {
 	inbox
 	regions
 	jobs
+	files
 }
 
 var _ bridge.Store = (*Store)(nil)
@@ -115,7 +116,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open database: %w", err), db.shut())
 	}
-	return &Store{db, chats{db}, lanes{db}, tickets{db}, inbox{db}, regions{db}, jobs{db}}, nil
+	return &Store{db, chats{db}, lanes{db}, tickets{db}, inbox{db}, regions{db}, jobs{db}, files{db}}, nil
 }
 
 // Close closes all connections. Calls that are running fail.

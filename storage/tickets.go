@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -120,4 +121,19 @@ func moveTo(h *held, ticket bridge.TicketID, state bridge.TicketState) error {
 	}
 	_, err := exec(h.tx, "UPDATE articles SET ticket_id = ?, chat_id = ? WHERE desk_id = ? AND ticket_id = ? AND chat_id = ?", ticket, chat, h.c.Desk, old, h.c.ID)
 	return err
+}
+
+// retractMissing takes back what was deleted in the ticket.
+func retractMissing(h *held, ticket bridge.TicketID, known map[bridge.ArticleID]article, present []bridge.Article) error {
+	there := make(map[bridge.ArticleID]bool, len(present))
+	for _, a := range present {
+		there[a.ID] = true
+	}
+	var failed []error
+	for id, k := range known {
+		if !there[id] && k.device == h.d.id && k.ticket == ticket && k.message != 0 && k.author != bridge.AuthorUser && !k.retracted {
+			failed = append(failed, retell(h, bridge.Article{ID: id}, k.message))
+		}
+	}
+	return errors.Join(failed...)
 }

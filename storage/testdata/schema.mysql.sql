@@ -13,6 +13,28 @@ CREATE TABLE `articles` (
   CONSTRAINT `articles_of_message` FOREIGN KEY (`message_id`) REFERENCES `messages` (`id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
+CREATE TABLE `attachments` (
+  `id` bigint NOT NULL AUTO_INCREMENT,
+  `public_id` varbinary(64) NOT NULL,
+  `message_id` bigint NOT NULL,
+  `place` bigint NOT NULL,
+  `name` varchar(300) NOT NULL,
+  `media_type` varchar(200) NOT NULL,
+  `size` bigint NOT NULL,
+  `in_text` tinyint NOT NULL,
+  `digest` binary(32) DEFAULT NULL,
+  `content_id` bigint DEFAULT NULL,
+  `desk_file` bigint NOT NULL,
+  `article_id` bigint NOT NULL,
+  `known_at` bigint NOT NULL,
+  PRIMARY KEY (`id`),
+  UNIQUE KEY `attachments_public` (`public_id`),
+  UNIQUE KEY `attachments_content_once` (`content_id`),
+  KEY `attachments_message` (`message_id`),
+  CONSTRAINT `attachments_content` FOREIGN KEY (`content_id`) REFERENCES `contents` (`id`),
+  CONSTRAINT `attachments_of_message` FOREIGN KEY (`message_id`) REFERENCES `messages` (`id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
 CREATE TABLE `chats` (
   `id` bigint NOT NULL AUTO_INCREMENT,
   `region_id` bigint NOT NULL,
@@ -42,6 +64,13 @@ CREATE TABLE `chats` (
   KEY `chats_age` (`region_id`,`last_message_at`),
   CONSTRAINT `chats_of_device` FOREIGN KEY (`device_id`) REFERENCES `devices` (`id`),
   CONSTRAINT `chats_region` FOREIGN KEY (`region_id`) REFERENCES `regions` (`id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
+CREATE TABLE `contents` (
+  `id` bigint NOT NULL AUTO_INCREMENT,
+  `created_at` bigint NOT NULL,
+  PRIMARY KEY (`id`),
+  KEY `contents_age` (`created_at`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
 CREATE TABLE `deliveries` (
@@ -152,6 +181,7 @@ CREATE TABLE `messages` (
   `client_key` varbinary(200) DEFAULT NULL,
   `created_at` bigint NOT NULL,
   `retracted` tinyint NOT NULL,
+  `files` bigint NOT NULL DEFAULT 0,
   PRIMARY KEY (`id`),
   UNIQUE KEY `messages_uuid` (`uuid`),
   UNIQUE KEY `messages_key` (`device_id`,`client_key`),
@@ -186,6 +216,14 @@ CREATE TABLE `outbox` (
   KEY `outbox_message` (`message_id`),
   CONSTRAINT `outbox_of_chat` FOREIGN KEY (`chat_id`) REFERENCES `chats` (`id`),
   CONSTRAINT `outbox_of_message` FOREIGN KEY (`message_id`) REFERENCES `messages` (`id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
+CREATE TABLE `pieces` (
+  `content_id` bigint NOT NULL,
+  `place` bigint NOT NULL,
+  `data` mediumblob NOT NULL,
+  PRIMARY KEY (`content_id`,`place`),
+  CONSTRAINT `pieces_of_content` FOREIGN KEY (`content_id`) REFERENCES `contents` (`id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
 CREATE TABLE `regions` (

@@ -13,6 +13,24 @@ CREATE INDEX articles_chat ON articles (chat_id);
 
 CREATE INDEX articles_message ON articles (message_id);
 
+CREATE TABLE attachments (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    public_id  TEXT    NOT NULL UNIQUE, -- the name that devices ask by
+    message_id INTEGER NOT NULL REFERENCES messages (id),
+    place      INTEGER NOT NULL,        -- in the message, from 0
+    name       TEXT    NOT NULL,
+    media_type TEXT    NOT NULL,
+    size       INTEGER NOT NULL,
+    in_text    INTEGER NOT NULL,        -- a picture inside the message's HTML
+    digest     BLOB,                    -- SHA-256 of what the device sent
+    content_id INTEGER UNIQUE REFERENCES contents (id), -- NULL: only the desk has it
+    desk_file  INTEGER NOT NULL,        -- 0: the desk has not shown it yet
+    article_id INTEGER NOT NULL,        -- in which the desk has it
+    known_at   INTEGER NOT NULL         -- since when desk_file is known
+) STRICT;
+
+CREATE INDEX attachments_message ON attachments (message_id);
+
 CREATE TABLE chats (
     id              INTEGER PRIMARY KEY AUTOINCREMENT,
     region_id       INTEGER NOT NULL REFERENCES regions (id),
@@ -38,6 +56,13 @@ CREATE INDEX chats_age ON chats (region_id, last_message_at);
 CREATE INDEX chats_device ON chats (device_id);
 
 CREATE INDEX chats_lane ON chats (desk_id, lane_due);
+
+CREATE TABLE contents (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    created_at INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX contents_age ON contents (created_at);
 
 CREATE TABLE deliveries (
     id            INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -138,7 +163,7 @@ CREATE TABLE messages (
     fail_code  TEXT    NOT NULL,
     client_key TEXT,
     created_at INTEGER NOT NULL,
-    retracted  INTEGER NOT NULL,
+    retracted  INTEGER NOT NULL, files INTEGER NOT NULL DEFAULT 0,
     UNIQUE (device_id, client_key)
 ) STRICT;
 
@@ -165,6 +190,13 @@ CREATE TABLE outbox (
 CREATE INDEX outbox_lane ON outbox (chat_id, dead);
 
 CREATE INDEX outbox_message ON outbox (message_id);
+
+CREATE TABLE pieces (
+    content_id INTEGER NOT NULL REFERENCES contents (id),
+    place      INTEGER NOT NULL,
+    data       BLOB    NOT NULL,
+    PRIMARY KEY (content_id, place)
+) STRICT;
 
 CREATE TABLE regions (
     id             INTEGER PRIMARY KEY AUTOINCREMENT,

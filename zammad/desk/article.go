@@ -67,7 +67,9 @@ func article(a zammad.Article) bridge.Article {
 	if a.Sender == zammad.SenderAgent && !out.Automatic {
 		out.Name = displayName(a.From)
 	}
-	out.HTML, out.Text = content(a.Body, a.ContentType)
+	files := attachedTo(a)
+	out.HTML, out.Text = content(a.Body, a.ContentType, files)
+	out.Files = files.files
 	return out
 }
 
@@ -81,12 +83,12 @@ func hidden(a zammad.Article) bridge.Article {
 
 // content gives a body as safe HTML and as plain text. Zammad treats everything
 // as plain that does not call itself HTML (contract 2.4).
-func content(body, contentType string) (markup, text string) {
+func content(body, contentType string, files *attached) (markup, text string) {
 	if !strings.Contains(strings.ToLower(contentType), "html") {
 		text = clean(body)
 		return toHTML(text), text
 	}
-	markup = sanitise(body)
+	markup = sanitise(body, files)
 	return markup, toText(markup)
 }
 

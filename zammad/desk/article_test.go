@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -102,7 +103,7 @@ func TestReadDeliveryOfAnAgentsNote(t *testing.T) {
 		t.Errorf("created at %v", a.CreatedAt)
 	}
 	a.CreatedAt = want.CreatedAt
-	if a != want {
+	if !reflect.DeepEqual(a, want) {
 		t.Errorf("%+v\nwant %+v", a, want)
 	}
 }

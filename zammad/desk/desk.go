@@ -54,7 +54,7 @@ type Config struct {
 // its patience too. It is safe for concurrent use.
 //
 // Open, Post, Reopen, Reopens, Find and Article are calls that a person waits
-// for; Relabel, Ticket, Articles and Changed let those go first.
+// for; Relabel, Ticket, Articles, Changed and OpenFile let those go first.
 type Desk struct {
 	cfg Config
 
@@ -70,6 +70,8 @@ type access struct{ url, token string }
 type site struct {
 	*zammad.Client
 	states *states
+	heavy  chan struct{} // the one message with files that is on its way
+	loads  chan struct{} // files that wait for their first byte
 }
 
 // New makes a Desk; it does not connect.
@@ -112,7 +114,7 @@ func (d *Desk) site(r *bridge.Region) (*site, error) {
 	if err != nil {
 		return nil, &bridge.DeskError{Kind: bridge.DeskDenied, Reason: err.Error(), Err: err}
 	}
-	s := &site{Client: client, states: newStates(client, d.cfg.Now)}
+	s := &site{Client: client, states: newStates(client, d.cfg.Now), heavy: make(chan struct{}, 1), loads: make(chan struct{}, loadsAtOnce)}
 	d.sites[key] = s
 	return s, nil
 }

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/net/html"
 )
 
-// picture stands for a picture inside an agent's text, which the device cannot
-// load: it needs the credentials of Zammad.
+// picture stands for a picture inside an agent's text where the device cannot
+// see it: in plain text, and where its file is not the article's.
 const picture = "[picture]"
 
 // maxDepth is the number of elements within each other that are kept; deeper
@@ -32,10 +32,12 @@ func newPolicy() *bluemonday.Policy {
 	p.AllowAttrs("lang").Matching(regexp.MustCompile(`^[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8}){0,4}$`)).Globally()
 	p.AllowAttrs("colspan", "rowspan").Matching(regexp.MustCompile(`^[0-9]{1,2}$`)).OnElements("td", "th")
 	p.AllowAttrs("start").Matching(regexp.MustCompile(`^[0-9]{1,6}$`)).OnElements("ol")
-	p.AllowAttrs("href").OnElements("a")
+	p.AllowAttrs("href").Matching(regexp.MustCompile(`^\s*(?i)(https?|mailto|tel):`)).OnElements("a")
+	p.AllowAttrs("src").Matching(regexp.MustCompile(`^attachments/[a-z2-7]{26}/$`)).OnElements("img")
+	p.AllowAttrs("alt").OnElements("img")
 	p.AllowURLSchemes("http", "https", "mailto", "tel")
 	p.RequireParseableURLs(true)
-	p.AllowRelativeURLs(false)
+	p.AllowRelativeURLs(true) // the expressions above know better
 	p.RequireNoFollowOnLinks(true)
 	p.RequireNoReferrerOnLinks(true)
 	p.AddTargetBlankToFullyQualifiedLinks(true)
@@ -44,10 +46,11 @@ func newPolicy() *bluemonday.Policy {
 
 // sanitise makes HTML by anybody safe to show, and well formed. The order
 // matters: the tree is tidied first, and what it renders to goes through the
-// policy, so that nothing we do can undo what the policy did.
-func sanitise(markup string) string {
+// policy, so that nothing we do can undo what the policy did. Pictures that are
+// files of the article stay, at the address that their device knows.
+func sanitise(markup string, files *attached) string {
 	root := build(markup)
-	tidy(root)
+	tidy(root, files)
 	var b strings.Builder
 	for n := root.FirstChild; n != nil; n = n.NextSibling {
 		if err := html.Render(&b, n); err != nil {
@@ -161,9 +164,9 @@ func closeTo(open []*html.Node, names, stops map[string]bool) []*html.Node {
 	return open
 }
 
-// tidy replaces pictures by words, takes away what has no place in a message,
-// and makes unusual blocks usual ones.
-func tidy(n *html.Node) {
+// tidy replaces pictures by those that devices can load, or by words, takes away
+// what has no place in a message, and makes unusual blocks usual ones.
+func tidy(n *html.Node, files *attached) {
 	for child := n.FirstChild; child != nil; {
 		next := child.NextSibling
 		switch {
@@ -171,7 +174,9 @@ func tidy(n *html.Node) {
 		case dropped[child.Data]:
 			n.RemoveChild(child)
 		case child.Data == "img":
-			if fromZammad(child) {
+			if shown := files.picture(attribute(child, "src")); shown != nil {
+				n.InsertBefore(shown, child)
+			} else if fromZammad(child) {
 				n.InsertBefore(&html.Node{Type: html.TextNode, Data: picture}, child)
 			}
 			n.RemoveChild(child)
@@ -181,7 +186,7 @@ func tidy(n *html.Node) {
 			} else if blocks[child.Data] && !kept[child.Data] {
 				child.Data = "div"
 			}
-			tidy(child)
+			tidy(child, files)
 		}
 		child = next
 	}
@@ -191,7 +196,7 @@ func tidy(n *html.Node) {
 // Zammad keeps as a file of the article (contract 2.4).
 func fromZammad(img *html.Node) bool {
 	src := attribute(img, "src")
-	return strings.HasPrefix(src, "cid:") || strings.Contains(src, "/api/v1/ticket_attachment/") || strings.Contains(src, "/api/v1/attachments/")
+	return strings.HasPrefix(src, "cid:") || strings.HasPrefix(src, ourFiles) || strings.Contains(src, "/api/v1/ticket_attachment/") || strings.Contains(src, "/api/v1/attachments/")
 }
 
 func attribute(n *html.Node, name string) string {

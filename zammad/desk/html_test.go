@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -23,23 +24,23 @@ func TestHostileTextsComeBackEqual(t *testing.T) {
 			if got := toText(toHTML(text)); got != text {
 				t.Errorf("escaped and read: %q\nwant %q", got, text)
 			}
-			markup, twin := content(toHTML(text), "text/html")
+			markup, twin := content(toHTML(text), "text/html", nil)
 			if twin != text {
 				t.Errorf("as an answer in HTML: %q\nwant %q", twin, text)
 			}
 			inert(t, markup)
-			plain, twin := content(text, "text/plain; charset=")
+			plain, twin := content(text, "text/plain; charset=", nil)
 			if twin != text {
 				t.Errorf("as a plain answer: %q\nwant %q", twin, text)
 			}
 			inert(t, plain)
-			markup, twin = content(typed(text), "text/html")
+			markup, twin = content(typed(text), "text/html", nil)
 			if twin != text {
 				t.Errorf("as lines of an editor: %q\nwant %q", twin, text)
 			}
 			inert(t, markup)
 			// The text as markup: it must not become more than text.
-			markup, _ = content(text, "text/html")
+			markup, _ = content(text, "text/html", nil)
 			inert(t, markup)
 		})
 	}
@@ -47,7 +48,8 @@ func TestHostileTextsComeBackEqual(t *testing.T) {
 
 // harmless are the elements that a device may be shown, with their attributes.
 var harmless = map[string][]string{
-	"a": {"href", "rel", "target", "dir", "lang"}, "ol": {"start", "dir", "lang"},
+	"img": {"src", "alt"},
+	"a":   {"href", "rel", "target", "dir", "lang"}, "ol": {"start", "dir", "lang"},
 	"td": {"colspan", "rowspan", "dir", "lang"}, "th": {"colspan", "rowspan", "dir", "lang"},
 }
 
@@ -59,7 +61,7 @@ func inert(t testing.TB, markup string) {
 	if err != nil {
 		t.Fatalf("%v: %.200q", err, markup)
 	}
-	allowed := strings.Fields("html head body b blockquote br caption code del div em h1 h2 h3 h4 h5 h6 hr i ins li ol p pre s small span strong sub sup table tbody td tfoot th thead tr u ul a")
+	allowed := strings.Fields("html head body b blockquote br caption code del div em h1 h2 h3 h4 h5 h6 hr i ins li ol p pre s small span strong sub sup table tbody td tfoot th thead tr u ul a img")
 	for n := range root.Descendants() {
 		switch n.Type {
 		case html.CommentNode:
@@ -75,6 +77,9 @@ func inert(t testing.TB, markup string) {
 				}
 				if !slices.Contains(attributes, a.Key) {
 					t.Errorf("attribute %s=%q of %s", a.Key, a.Val, n.Data)
+				}
+				if a.Key == "src" && !regexp.MustCompile(`^attachments/[a-z2-7]{26}/$`).MatchString(a.Val) {
+					t.Errorf("picture from %q", a.Val)
 				}
 				if u, err := url.Parse(a.Val); a.Key == "href" && (err != nil || !slices.Contains([]string{"http", "https", "mailto", "tel"}, strings.ToLower(u.Scheme))) {
 					t.Errorf("address %q", a.Val)
@@ -148,14 +153,14 @@ func TestSanitise(t *testing.T) {
 	for _, c := range append(inlineExamples(), blockExamples()...) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			got := sanitise(c.in)
+			got := sanitise(c.in, nil)
 			if strings.ReplaceAll(got, "<br/>", "<br>") != c.html {
 				t.Errorf("HTML %q\nwant %q", got, c.html)
 			}
 			if text := toText(got); text != c.text {
 				t.Errorf("text %q\nwant %q", text, c.text)
 			}
-			if again := sanitise(got); again != got {
+			if again := sanitise(got, nil); again != got {
 				t.Errorf("a second time it changes to %q", again)
 			}
 			inert(t, got)
@@ -186,7 +191,7 @@ func TestSanitiseIsLinear(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			start := time.Now()
-			out := sanitise(markup)
+			out := sanitise(markup, nil)
 			text := toText(out)
 			if took := time.Since(start); took > 20*time.Second {
 				t.Errorf("took %v for %d bytes", took, len(markup))
@@ -238,7 +243,7 @@ func TestRecordedBodies(t *testing.T) {
 		if json.Unmarshal(step.Response.Body, &article) != nil || article.Body == nil {
 			continue
 		}
-		markup, text := content(*article.Body, article.ContentType)
+		markup, text := content(*article.Body, article.ContentType, nil)
 		inert(t, markup)
 		expected, known := want[step.Name]
 		if !known || text != expected {
@@ -259,9 +264,9 @@ func FuzzSanitise(f *testing.F) {
 	}
 	f.Add("<pre>\n\nx</pre><li>a<li>b<td><p>c<ul></p></li>")
 	f.Fuzz(func(t *testing.T, in string) {
-		out := sanitise(in)
+		out := sanitise(in, nil)
 		inert(t, out)
-		if again := sanitise(out); toText(again) != toText(out) {
+		if again := sanitise(out, nil); toText(again) != toText(out) {
 			t.Errorf("reads %q, and a second time %q", toText(out), toText(again))
 		}
 		if text := clean(in); toText(toHTML(text)) != text {

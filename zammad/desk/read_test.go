@@ -3,6 +3,7 @@ package desk
 import (
 	"fmt"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -232,7 +233,7 @@ func TestArticles(t *testing.T) {
 	w.wantCalls("GET /ticket_articles/{id}", func() {
 		one, err := w.desk.Article(w.ctx, w.region, bridge.ArticleID(answer.ID))
 		w.must(err)
-		if one != all[1] {
+		if !reflect.DeepEqual(one, all[1]) {
 			t.Errorf("alone it is %+v, among others %+v", one, all[1])
 		}
 	})

@@ -28,7 +28,7 @@ func toHTML(text string) string {
 // where it leads is followed by its address.
 func toText(markup string) string {
 	root := build(markup)
-	tidy(root)
+	tidy(root, nil)
 	w := textWriter{fresh: true, items: make(map[*html.Node]int)}
 	w.children(root, false)
 	return w.b.String()

@@ -31,7 +31,12 @@ func (d *Desk) Open(ctx context.Context, r *bridge.Region, o bridge.Opening) (br
 	login := strings.ToLower(strings.ReplaceAll(set.CustomerLogin, "{alias}", o.Alias))
 	customer := zammad.Customer{Login: login}
 	customer.Firstname, customer.Lastname = names(fill(set.CustomerName, r, o.Alias, o.Language))
-	article := newArticle(set.ArticleType, o.UUID, o.Text)
+	article := newArticle(set.ArticleType, o.UUID, bodyOf(o.Text, o.Files))
+	release, err := s.load(ctx, &article, o.Files)
+	if err != nil {
+		return bridge.Posted{}, err
+	}
+	defer release()
 	if article.Sender == "" {
 		article.OriginBy = login
 	}
@@ -40,7 +45,7 @@ func (d *Desk) Open(ctx context.Context, r *bridge.Region, o bridge.Opening) (br
 		Tags: tag(set.TagPattern, r, o.Language), Article: &article, Attributes: consent(set, o.Consent),
 	})
 	if err != nil {
-		err = s.failed(ctx, err, ofAll)
+		err = forFiles(s.failed(ctx, err, ofAll), o.Files)
 		if denied, ok := errors.AsType[*bridge.DeskError](err); ok && denied.Kind == bridge.DeskDenied && errors.Is(err, zammad.ErrForbidden) {
 			denied.Reason = "the token may not create tickets in the group " + set.ZammadGroup + ": " + denied.Reason
 		}
@@ -64,7 +69,12 @@ func (d *Desk) Post(ctx context.Context, r *bridge.Region, p bridge.Post) (bridg
 	if err != nil {
 		return bridge.Posted{}, err
 	}
-	article := newArticle(r.Settings.WithDefaults().ArticleType, p.UUID, p.Text)
+	article := newArticle(r.Settings.WithDefaults().ArticleType, p.UUID, bodyOf(p.Text, p.Files))
+	release, err := s.load(ctx, &article, p.Files)
+	if err != nil {
+		return bridge.Posted{}, err
+	}
+	defer release()
 	switch {
 	case article.Sender != "":
 	case p.Customer != 0:
@@ -80,7 +90,7 @@ func (d *Desk) Post(ctx context.Context, r *bridge.Region, p bridge.Post) (bridg
 	}
 	answer, err := s.Tickets.Update(ctx, zammad.TicketID(p.Ticket), change)
 	if err != nil {
-		return bridge.Posted{}, withoutText(s.failed(ctx, err, ofRecord), p.Text)
+		return bridge.Posted{}, withoutText(forFiles(s.failed(ctx, err, ofRecord), p.Files), p.Text)
 	}
 	posted := bridge.Posted{Customer: p.Customer}
 	if posted.Ticket, err = s.ticket(ctx, answer); err != nil {
