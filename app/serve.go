@@ -50,6 +50,7 @@ func (a *App) Serve(ctx context.Context, opts ServeOptions) error {
 	hooks.Routes(frame.Engine())
 	device.New(device.Deps{
 		Chats: a.chats, Regions: a.Regions, Hasher: a.Hasher, Watermarks: a.watermarks, TicketURL: a.Desk.TicketURL, Limits: limits,
+		Rights: a.eraser, Identities: a.identity, TokenKey: a.tokenKey, Now: a.now,
 	}).Routes(frame.Limited())
 	frame.Engine().GET("/openapi.yaml", func(c *gin.Context) {
 		c.Data(http.StatusOK, "application/yaml; charset=utf-8", api.Spec())
@@ -64,7 +65,7 @@ func (a *App) Serve(ctx context.Context, opts ServeOptions) error {
 	defer stopRest()
 	group, rest := errgroup.WithContext(rest)
 	for _, run := range []func(context.Context) error{
-		a.Regions.Run, a.watermarks.Run, a.exposures.Run, a.pump.Run, a.Jobs.Run, hooks.Run, a.catchUp,
+		a.Regions.Run, a.watermarks.Run, a.exposures.Run, a.pump.Run, a.eraser.Run, a.Jobs.Run, hooks.Run, a.catchUp,
 	} {
 		group.Go(func() error { return run(rest) })
 	}

@@ -51,6 +51,15 @@ type Desk interface {
 	// Note writes an internal note for the agents: one call. Its message id is
 	// the UUID's, so Find settles doubt about it too.
 	Note(ctx context.Context, r *Region, n Note) error
+	// Anonymise takes the alias out of a ticket's title and closes the ticket if
+	// asked to: one call.
+	Anonymise(ctx context.Context, r *Region, a Anonymity) error
+	// Rename gives a customer whose login has the device's alias a neutral login
+	// and name; another one stays as it is. Two calls.
+	Rename(ctx context.Context, r *Region, p Person) error
+	// Delete asks the desk to erase such a customer with all tickets, and says
+	// whether the customer is still there. Two calls; the desk takes minutes.
+	Delete(ctx context.Context, r *Region, p Person) (there bool, err error)
 	// TicketURL is the address at which agents see the ticket.
 	TicketURL(r *Region, id TicketID) string
 }
@@ -90,6 +99,19 @@ type Label struct {
 	Consent  *bool
 }
 
+// Anonymity asks for a ticket that names nobody.
+type Anonymity struct {
+	Ticket TicketID
+	Close  bool
+}
+
+// Person is the customer that the desk made for a device.
+type Person struct {
+	Customer CustomerID
+	Alias    string // of the device; a login without it is not this device's alone
+	Neutral  string // takes its place
+}
+
 // Posted is what is known after a message is in the desk.
 type Posted struct {
 	Ticket   Ticket
@@ -106,6 +128,7 @@ type Ticket struct {
 	Articles  []ArticleID // ids of all articles, internal ones too, in no order
 	Included  []Article   // articles whose content came along
 	Login     string      // of the customer, where a delivery tells it
+	Customer  CustomerID  // 0 where a delivery does not tell it
 	ChangedAt time.Time   // the desk's own clock; moves with every change, also of an article's visibility
 }
 

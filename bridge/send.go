@@ -37,7 +37,8 @@ type Sending struct {
 	ClientKey  string
 	Consent    *bool
 	ForceNew   bool
-	Since      Seq // for Accepted.History
+	Since      Seq       // for Accepted.History
+	Token      TokenHash // chat token that the device shall have from now on; zero: leave it
 }
 
 // Send stores a message. When it returns without error the message is durable:
@@ -45,7 +46,7 @@ type Sending struct {
 // desk.
 //
 // Errors: ErrRegionOff, ErrNotServed, ErrKeyReused, ErrChatNotFound (consent
-// alone without a chat), or the store's.
+// alone without a chat), ErrChatToken, or the store's.
 func (c *Chats) Send(ctx context.Context, r *Region, s Sending) (Accepted, error) {
 	if !r.Served() {
 		return Accepted{}, ErrRegionOff
@@ -53,7 +54,7 @@ func (c *Chats) Send(ctx context.Context, r *Region, s Sending) (Accepted, error
 	sub := Submission{
 		Region: r, Device: s.Device, Language: s.Language,
 		UUID: MessageUUID(uuid.NewString()), Text: s.Text, ClientKey: s.ClientKey, Since: s.Since,
-		Consent: s.Consent, ForceNew: s.ForceNew, Alias: newAlias(), Now: c.Now(),
+		Consent: s.Consent, ForceNew: s.ForceNew, Alias: newAlias(), Token: s.Token, Now: c.Now(),
 	}
 	var asked *gate.Decision
 	sub.Admit = func(standing Standing) bool {
@@ -82,6 +83,11 @@ func (c *Chats) History(ctx context.Context, r *Region, d DeviceHash, since Seq)
 		return History{}, ErrRegionOff
 	}
 	return c.Store.History(ctx, r, d, since, c.Now())
+}
+
+// Token gives the chat token of a device, and the Seq at which it was read.
+func (c *Chats) Token(ctx context.Context, r *Region, d DeviceHash) (TokenHash, Seq, error) {
+	return c.Store.Token(ctx, r, d)
 }
 
 // Running says whether a device has a chat that its next message continues.

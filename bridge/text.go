@@ -65,6 +65,16 @@ func refusedNote(cause Failed) string {
 const expiredNote = "Deskbridge: Antworten in diesem Ticket erreichen die App nicht mehr, denn der Chat wurde dort nach Ablauf der Aufbewahrungsfrist gelöscht. Schreibt die Person wieder, öffnet sich ein neues Ticket.\n\n" +
 	"Deskbridge: Answers in this ticket do not reach the app any more, because its chat was deleted there when the retention period ended. If the person writes again, a new ticket opens."
 
+// erasedNote tells the agents that the person has asked for erasure.
+func erasedNote(rule ErasureRule) string {
+	if rule == EraseNote {
+		return "Deskbridge: Die Person hat in der App die Löschung ihrer Daten verlangt. In der App und in Deskbridge ist alles gelöscht; bitte löschen Sie nach Ihren Regeln auch hier. Antworten in diesem Ticket erreichen die App nicht mehr.\n\n" +
+			"Deskbridge: In the app the person has asked for the erasure of their data. In the app and in Deskbridge everything is gone; please erase it here too, by your rules. Answers in this ticket do not reach the app any more."
+	}
+	return "Deskbridge: Die Person hat in der App die Löschung ihrer Daten verlangt. Antworten in diesem Ticket erreichen die App nicht mehr.\n\n" +
+		"Deskbridge: In the app the person has asked for the erasure of their data. Answers in this ticket do not reach the app any more."
+}
+
 // noteUUID names a note by what it is about, so that it can be looked for.
 func noteUUID(about string) MessageUUID {
 	return MessageUUID(uuid.NewSHA1(uuid.NameSpaceOID, []byte("deskbridge/note/"+about)).String())

@@ -40,7 +40,7 @@ func (d *Door) read(c *gin.Context) error {
 	if tag.in(condition) {
 		return notModified(c, tag)
 	}
-	return d.answerState(c, who.region, history, tag)
+	return d.answerState(c, who.region, history, tag, "")
 }
 
 // send stores a message, a consent or both, and answers with the same document
@@ -63,6 +63,10 @@ func (d *Door) send(c *gin.Context) error {
 	}
 	sending.Device, sending.Language, sending.Since = who.device, who.language, since
 	sending.AppVersion = c.Request.Header.Get(headerAppVersion)
+	token, err := d.wantsToken(c, who, &sending)
+	if err != nil {
+		return err
+	}
 	if err := d.opening(c, who, sending); err != nil {
 		return err
 	}
@@ -77,7 +81,10 @@ func (d *Door) send(c *gin.Context) error {
 			return err
 		}
 	}
-	return d.answerState(c, who.region, history, stateTag(who.region, history.Seq, since))
+	if accepted.Token != sending.Token {
+		token = "" // of a message that was there before its device had one
+	}
+	return d.answerState(c, who.region, history, stateTag(who.region, history.Seq, since), token)
 }
 
 // state is the answer to every chat call, reading or writing.
@@ -87,6 +94,7 @@ type state struct {
 	ChatbotTyping     bool      `json:"chatbot_typing"` // always false: no bot writes here
 	TicketURL         string    `json:"ticket_url"`     // always there, because apps need the key
 	Seq               int64     `json:"seq"`            // of the device; what it hands back as since
+	ChatToken         string    `json:"chat_token,omitempty"`
 }
 
 // message is a message on the wire. The keys up to content are those of the
@@ -146,8 +154,8 @@ func wireMessage(m *bridge.Message) message {
 	return out
 }
 
-func (d *Door) answerState(c *gin.Context, r *bridge.Region, h bridge.History, tag etag) error {
-	out := state{Messages: make([]message, len(h.Messages)), Seq: int64(h.Seq)}
+func (d *Door) answerState(c *gin.Context, r *bridge.Region, h bridge.History, tag etag, token string) error {
+	out := state{Messages: make([]message, len(h.Messages)), Seq: int64(h.Seq), ChatToken: token}
 	for i := range h.Messages {
 		out.Messages[i] = wireMessage(&h.Messages[i])
 	}

@@ -2,8 +2,9 @@
 // Integreat and what goes beyond it. Its wire types end here; behind the door
 // there are only the words of the heart.
 //
-// Nobody signs in: the device id in the path is the only secret. It is checked,
-// hashed and forgotten in the first lines of every request.
+// Nobody signs in: the device id in the path is the only secret, unless the
+// region or the device itself wants more (identity.go). It is checked, hashed and
+// forgotten in the first lines of every request.
 package device
 
 import (
@@ -11,6 +12,7 @@ import (
 	"context"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -25,6 +27,7 @@ type Chats interface {
 	History(ctx context.Context, r *bridge.Region, d bridge.DeviceHash, since bridge.Seq) (bridge.History, error)
 	Decide(ctx context.Context, r *bridge.Region, d bridge.DeviceHash, language, appVersion string) (gate.Decision, error)
 	Running(ctx context.Context, r *bridge.Region, d bridge.DeviceHash) (bool, error)
+	Token(ctx context.Context, r *bridge.Region, d bridge.DeviceHash) (bridge.TokenHash, bridge.Seq, error)
 }
 
 // Regions is what the door must know of regions. Both calls are answered from
@@ -52,12 +55,19 @@ type Deps struct {
 	TicketURL func(r *bridge.Region, id bridge.TicketID) string
 	// Limits of writing; the zero value has none.
 	Limits Limits
+	Rights Rights
+	// Identities is asked only for regions that want signed tokens.
+	Identities Identities
+	// TokenKey makes receipts, chat tokens and stream tickets.
+	TokenKey []byte
+	Now      func() time.Time
 }
 
 // Door serves the device API.
 type Door struct {
 	Deps
 	buffers sync.Pool // of *bytes.Buffer, for answers
+	tokens  tokens
 }
 
 // New makes a door.
@@ -83,6 +93,10 @@ func (d *Door) Routes(r gin.IRouter) {
 		d.get(r, chat, d.read)
 		r.POST(chat, server.H(d.send))
 	}
+	r.DELETE("/api/v3/:x/:y/chat/:device/", server.H(d.erase))
+	d.get(r, "/api/v3/:x/:y/chat/:device/export/", d.export)
+	r.POST("/api/v3/:x/:y/chat/:device/stream-ticket/", server.H(d.issueTicket))
+	d.get(r, "/api/v3/:x/erasures/:receipt/", d.erasure)
 	d.get(r, "/api/v3/:x/is_chat_enabled/", d.regionEnabled)
 	d.get(r, "/api/v3/:x/:y/is_chat_enabled/", d.deviceEnabled)
 	d.get(r, "/api/v3/regions/", d.regionList)
@@ -100,13 +114,26 @@ type caller struct {
 	region   *bridge.Region
 	language string
 	device   bridge.DeviceHash
+	token    bridge.TokenHash // of the device's chat token; zero: none
 }
 
-// caller reads the path of a chat call. A region that is switched off answers
+// caller reads the path of a chat call, and lets it pass if it proves what
+// region and device want.
+//
+// Errors: those of address and admit.
+func (d *Door) caller(c *gin.Context) (caller, error) {
+	who, err := d.address(c)
+	if err == nil {
+		err = d.admit(c, &who)
+	}
+	return who, err
+}
+
+// address reads the path of a chat call. A region that is switched off answers
 // before anything else of the path is looked at.
 //
 // Errors: ErrRegionNotFound, ErrRegionOff, ErrLanguageNotFound, ErrDeviceID.
-func (d *Door) caller(c *gin.Context) (caller, error) {
+func (d *Door) address(c *gin.Context) (caller, error) {
 	region, known := d.Regions.BySlug(c.Param("x"))
 	if !known {
 		return caller{}, bridge.ErrRegionNotFound
@@ -122,5 +149,5 @@ func (d *Door) caller(c *gin.Context) (caller, error) {
 	if err := bridge.CheckDeviceID(id); err != nil {
 		return caller{}, err
 	}
-	return caller{region, language, d.Hasher.Hash(id)}, nil
+	return caller{region: region, language: language, device: d.Hasher.Hash(id)}, nil
 }

@@ -20,6 +20,7 @@ type device struct {
 	current  int64 // chat
 	last     int64 // created_at of the newest message
 	openedAt int64
+	token    []byte // hash of the chat token; empty: none
 }
 
 // chat is a chat with its lane.
@@ -44,14 +45,14 @@ type held struct {
 	was int64 // the device's seq before
 }
 
-const deviceColumns = "SELECT d.id, d.region_id, d.device_hash, d.alias, d.seq, d.current_chat_id, d.last_message_at, d.opened_at FROM devices d WHERE "
+const deviceColumns = "SELECT d.id, d.region_id, d.device_hash, d.alias, d.seq, d.current_chat_id, d.last_message_at, d.opened_at, d.token_hash FROM devices d WHERE "
 
 // lockDevice reads a device and holds it. The error is sql.ErrNoRows if there
 // is none.
 func (db *database) lockDevice(tx *gorm.DB, where string, args ...any) (device, error) {
 	var d device
 	var hash []byte
-	err := one(tx, deviceColumns+where+db.lock, args, &d.id, &d.region, &hash, &d.alias, &d.seq, &d.current, &d.last, &d.openedAt)
+	err := one(tx, deviceColumns+where+db.lock, args, &d.id, &d.region, &hash, &d.alias, &d.seq, &d.current, &d.last, &d.openedAt, &d.token)
 	copy(d.hash[:], hash)
 	return d, err
 }

@@ -69,6 +69,19 @@ func readMessages(tx *gorm.DB, device int64, since bridge.Seq, h *bridge.History
 	return nil
 }
 
+// Token gives a device's chat token; see bridge.ChatStore.
+func (s chats) Token(ctx context.Context, r *bridge.Region, d bridge.DeviceHash) (bridge.TokenHash, bridge.Seq, error) {
+	var (
+		token []byte
+		seq   bridge.Seq
+	)
+	err := one(s.read.WithContext(s.quick(ctx)), "SELECT token_hash, seq FROM devices WHERE region_id = ? AND device_hash = ?", []any{r.ID, d[:]}, &token, &seq)
+	if err != nil && !none(err) {
+		return bridge.TokenHash{}, 0, failure(fmt.Errorf("read chat token: %w", err))
+	}
+	return tokenHash(token), seq, nil
+}
+
 // Standing tells what the gate must know; see bridge.ChatStore.
 func (s chats) Standing(ctx context.Context, r *bridge.Region, d bridge.DeviceHash, now time.Time) (bridge.Standing, error) {
 	var (

@@ -1,0 +1,252 @@
+package device
+
+import (
+	"cmp"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"deskbridge/bridge"
+)
+
+// Everything that a request must prove beyond knowing a device id is here, and
+// every chat route passes it: a region may want a signed token that names the
+// device (identity), and a device may have a chat token. Streams, which browsers
+// open without headers, may bring a ticket instead.
+
+const (
+	headerChatToken = "X-Chat-Token"
+	newChatToken    = "new" // value of the header that asks for one
+	// ticketLife is how long a stream ticket opens a stream, and clockSkew how
+	// far the clock of the instance that made it may be ahead.
+	ticketLife = 60 * time.Second
+	clockSkew  = 60 * time.Second
+)
+
+// Identities checks the signed token of a device; see identity.Verifier.
+type Identities interface {
+	Check(ctx context.Context, r *bridge.Region, deviceID, token string) error
+}
+
+// admit lets a request pass that proves what region and device want.
+//
+// Errors: ErrIdentityMissing, ErrIdentityInvalid, ErrIdentityExpired,
+// ErrIdentityKeys, ErrChatToken, or the store's.
+func (d *Door) admit(c *gin.Context, who *caller) error {
+	err := d.prove(c, who)
+	if err != nil && unauthorised(err) {
+		c.Writer.Header()["Www-Authenticate"] = []string{"Bearer"}
+	}
+	return err
+}
+
+func (d *Door) prove(c *gin.Context, who *caller) error {
+	bearer := bearerOf(c.Request)
+	if mode := who.region.Settings.Identity; mode != bridge.IdentityOff && mode != "" {
+		if err := d.Identities.Check(c.Request.Context(), who.region, c.Param("device"), bearer); err != nil {
+			return err
+		}
+	}
+	var err error
+	if who.token, err = d.tokenOf(c.Request.Context(), who); err != nil {
+		return err
+	}
+	if who.token == (bridge.TokenHash{}) {
+		return nil
+	}
+	token := c.Request.Header.Get(headerChatToken)
+	if token == newChatToken { // a repeated wish is known by its key
+		key, err := idempotencyKey(c.Request.Header["Idempotency-Key"], nil)
+		if err == nil && key != "" && d.hashToken(d.chatToken(who, key)) == who.token {
+			return nil
+		}
+		token = ""
+	}
+	if d.hashToken(cmp.Or(token, bearer)) != who.token {
+		return bridge.ErrChatToken
+	}
+	return nil
+}
+
+func unauthorised(err error) bool {
+	known, ok := err.(*bridge.Error) //nolint:errorlint // the catalogue's own value
+	return ok && known.Status == http.StatusUnauthorized
+}
+
+// bearerOf gives the token of the header Authorization.
+func bearerOf(r *http.Request) string {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+// wantsToken reads the wish for a chat token, which comes with the message that
+// opens the chat. The token is made from the message's key, so that a repeated
+// request gets the same one.
+func (d *Door) wantsToken(c *gin.Context, who caller, s *bridge.Sending) (token string, err error) {
+	if c.Request.Header.Get(headerChatToken) != newChatToken {
+		return "", nil
+	}
+	key, err := idempotencyKey(c.Request.Header["Idempotency-Key"], nil)
+	switch {
+	case err != nil:
+		return "", err
+	case key == "":
+		return "", refuse(bridge.ErrKey, "A new chat token needs the header Idempotency-Key, so that it can be answered again.")
+	case s.Text == "":
+		return "", bridge.ErrMessageEmpty
+	}
+	token = d.chatToken(&who, key)
+	hash := d.hashToken(token)
+	if who.token != (bridge.TokenHash{}) && who.token != hash {
+		return "", nil // it has one, and has just proved it
+	}
+	s.Token = hash
+	return token, nil
+}
+
+// chatToken makes a chat token. Who knows the device id and the key of the
+// message cannot make it: that takes the server's key.
+func (d *Door) chatToken(who *caller, key string) string {
+	mac := d.mac("chat token", regionOf(who), string(who.device[:]), key)
+	return base64.RawURLEncoding.EncodeToString(mac[:])
+}
+
+// hashToken gives what is stored of a chat token.
+func (d *Door) hashToken(token string) bridge.TokenHash {
+	return d.mac("stored chat token", token)
+}
+
+func regionOf(who *caller) string { return strconv.FormatInt(int64(who.region.ID), 36) }
+
+// mac is the keyed hash of a purpose and its parts, each with its length, so
+// that no two lists of parts are the same bytes.
+func (d *Door) mac(purpose string, parts ...string) (sum [sha256.Size]byte) {
+	mac := hmac.New(sha256.New, d.TokenKey)
+	for _, part := range append([]string{purpose}, parts...) {
+		var length [8]byte
+		binary.BigEndian.PutUint64(length[:], uint64(len(part)))
+		mac.Write(length[:])
+		mac.Write([]byte(part))
+	}
+	mac.Sum(sum[:0])
+	return sum
+}
+
+// tokenOf gives the stored chat token of a device. What was read is believed as
+// long as nothing has changed for the device: a new token raises its Seq.
+func (d *Door) tokenOf(ctx context.Context, who *caller) (bridge.TokenHash, error) {
+	key := deviceKey{who.region.ID, who.device}
+	if seq, known := d.Watermarks.Seq(who.region.ID, who.device); known {
+		if t, ok := d.tokens.get(key); ok && t.seq == seq {
+			return t.hash, nil
+		}
+	}
+	hash, seq, err := d.Chats.Token(ctx, who.region, who.device)
+	if err != nil {
+		return bridge.TokenHash{}, err
+	}
+	d.tokens.put(key, readToken{hash, seq})
+	return hash, nil
+}
+
+type deviceKey struct {
+	region bridge.RegionID
+	device bridge.DeviceHash
+}
+
+// readToken is a device's chat token as it was at seq.
+type readToken struct {
+	hash bridge.TokenHash
+	seq  bridge.Seq
+}
+
+// maxTokens bounds each of the two generations of tokens that are remembered:
+// about 5 MB.
+const maxTokens = 25_000
+
+// tokens remembers what was read lately, in two generations.
+type tokens struct {
+	mu         sync.RWMutex
+	young, old map[deviceKey]readToken
+}
+
+func (t *tokens) get(key deviceKey) (readToken, bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if read, ok := t.young[key]; ok {
+		return read, true
+	}
+	read, ok := t.old[key]
+	return read, ok
+}
+
+func (t *tokens) put(key deviceKey, read readToken) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.young == nil || len(t.young) >= maxTokens {
+		t.young, t.old = make(map[deviceKey]readToken), t.young
+	}
+	t.young[key] = read
+}
+
+// streamCaller is caller for routes that browsers open without headers: a valid
+// ?ticket= takes the place of everything that admit wants.
+//
+// Errors: those of caller, and ErrTicketInvalid.
+func (d *Door) streamCaller(c *gin.Context) (caller, error) {
+	ticket, given := c.GetQuery("ticket")
+	if !given {
+		return d.caller(c)
+	}
+	who, err := d.address(c)
+	if err == nil && !d.checkTicket(&who, ticket) {
+		err = bridge.ErrTicketInvalid
+	}
+	return who, err
+}
+
+// issueTicket gives a ticket with which the device may open a stream soon.
+func (d *Door) issueTicket(c *gin.Context) error {
+	who, err := d.caller(c)
+	if err != nil {
+		return err
+	}
+	if err := d.Limits.write(c, who); err != nil {
+		return err
+	}
+	return d.answerSecret(c, http.StatusOK, struct {
+		Ticket    string `json:"ticket"`
+		ExpiresIn int    `json:"expires_in"`
+	}{d.ticket(&who, d.Now().Add(ticketLife)), int(ticketLife.Seconds())})
+}
+
+// ticket makes a ticket: the time at which it expires (Unix seconds, base 36)
+// and the keyed hash of it and of whom it is for.
+func (d *Door) ticket(who *caller, expires time.Time) string {
+	at := strconv.FormatInt(expires.Unix(), 36)
+	mac := d.mac("stream ticket", regionOf(who), string(who.device[:]), at)
+	return at + "." + base64.RawURLEncoding.EncodeToString(mac[:])
+}
+
+func (d *Door) checkTicket(who *caller, ticket string) bool {
+	at, _, found := strings.Cut(ticket, ".")
+	seconds, err := strconv.ParseInt(at, 36, 64)
+	if !found || err != nil {
+		return false
+	}
+	expires, now := time.Unix(seconds, 0), d.Now()
+	genuine := hmac.Equal([]byte(ticket), []byte(d.ticket(who, expires)))
+	return genuine && now.Before(expires) && expires.Before(now.Add(ticketLife+clockSkew))
+}
