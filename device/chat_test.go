@@ -81,7 +81,7 @@ func TestRequests(t *testing.T) {
 		{"no slash", "GET", strings.TrimSuffix(dev("d1"), "/"), "", "", 404, "path_not_found", 0},
 		{"no slash, writing", "POST", strings.TrimSuffix(dev("d1"), "/"), form, "message=Hallo", 404, "path_not_found", 0},
 		{"further down", "GET", dev("d1") + "events/", "", "", 404, "path_not_found", 0},
-		{"method", "DELETE", dev("d1"), "", "", 405, "method_not_allowed", 0},
+		{"method", "PATCH", dev("d1"), "", "", 405, "method_not_allowed", 0},
 		{"method", "PUT", dev("d1"), form, "message=Hallo", 405, "method_not_allowed", 0},
 		{"too large", "POST", dev("d1"), form, "message=" + strings.Repeat("x", 65<<10), 413, "body_too_large", 0},
 		{"type", "POST", dev("d1"), "text/plain", "Hallo", 415, "unsupported_content_type", 0},
