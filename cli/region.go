@@ -129,6 +129,8 @@ type regionView struct {
 	HasZammadToken   bool   `json:"has_zammad_token"`
 	HasWebhookSecret bool   `json:"has_webhook_signature_token"`
 	HasWebhookToken  bool   `json:"has_webhook_token"`
+	HasPrivacyToken  bool   `json:"has_zammad_privacy_token"`
+	HasIdentity      bool   `json:"has_identity_secret"`
 	WebhookURL       string `json:"webhook_url"` // for the webhook in Zammad; without public_url only the path
 	bridge.RegionSettings
 }
@@ -137,8 +139,23 @@ func (s *invocation) viewOf(r *bridge.Region) regionView {
 	return regionView{
 		Slug: r.Slug, Name: r.Name, Enabled: r.Enabled,
 		HasZammadToken: r.ZammadToken != "", HasWebhookSecret: r.WebhookSecret != "", HasWebhookToken: r.WebhookToken != "",
+		HasPrivacyToken: r.PrivacyToken != "", HasIdentity: r.IdentitySecret != "",
 		WebhookURL:     strings.TrimSuffix(s.publicURL, "/") + "/api/v3/webhook/zammad/" + r.Slug + "/",
 		RegionSettings: r.Settings.WithDefaults(),
+	}
+}
+
+// signer says how the tokens of devices are signed.
+func (v regionView) signer() string {
+	switch {
+	case v.HasIdentity:
+		return "a shared secret"
+	case v.IdentityKeysURL != "":
+		return "the keys at " + v.IdentityKeysURL
+	case v.IdentityKeys != "":
+		return "the keys that were given"
+	default:
+		return "nobody"
 	}
 }
 
@@ -184,6 +201,8 @@ func (s *invocation) showRegion(r *bridge.Region, asJSON bool) error {
 		{"title", v.TitlePattern}, {"tag", v.TagPattern}, {"customer login", v.CustomerLogin}, {"customer name", v.CustomerName},
 		{"article type", v.ArticleType}, {"consent attribute", v.ConsentAttribute}, {"ticket URL shown", fmt.Sprint(v.RevealTicketURL)},
 		{"longest message", fmt.Sprintf("%d characters", v.MaxText)}, {"retention", fmt.Sprintf("%d days", v.RetentionDays)},
+		{"erasure in Zammad", string(v.Erasure)}, {"data privacy token", given[v.HasPrivacyToken]},
+		{"identity", string(v.Identity)}, {"identity signed by", v.signer()},
 	} {
 		t.row(line[0]+":", line[1])
 	}

@@ -42,9 +42,11 @@ type regionFlags struct {
 	ConsentAttribute *string `help:"Ticket attribute that takes the consent to evaluation; empty: none." placeholder:"NAME"`
 	RevealTicketURL  *bool   `name:"reveal-ticket-url" negatable:"" help:"Tell devices the ticket's address in Zammad."`
 
-	MaxText       *int    `help:"Longest message, in characters. Default 10000." placeholder:"N"`
-	RetentionDays *int    `help:"Days that chats are kept after the last message. Default 180." placeholder:"N"`
-	DocumentFile  *string `help:"JSON file with the keys of the region document that are only passed on to the app." placeholder:"FILE"`
+	MaxText       *int `help:"Longest message, in characters. Default 10000." placeholder:"N"`
+	RetentionDays *int `help:"Days that chats are kept after the last message. Default 180." placeholder:"N"`
+	rightsFlags
+
+	DocumentFile *string `help:"JSON file with the keys of the region document that are only passed on to the app." placeholder:"FILE"`
 }
 
 // apply changes region by the given flags and checks the result.
@@ -65,6 +67,7 @@ func (f *regionFlags) apply(s *invocation, region *bridge.Region) error {
 	assign(&set.RevealTicketURL, f.RevealTicketURL)
 	assign(&set.MaxText, f.MaxText)
 	assign(&set.RetentionDays, f.RetentionDays)
+	f.rightsFlags.apply(set)
 	if set.TitlePattern == "compat" {
 		set.TitlePattern = bridge.CompatTitlePattern
 	}
@@ -83,6 +86,9 @@ func (f *regionFlags) apply(s *invocation, region *bridge.Region) error {
 			return invalid("--zammad-url: %w", err)
 		}
 		set.ZammadURL = clean
+	}
+	if f.IdentityKeysURL != nil {
+		signer(region, "", "", *f.IdentityKeysURL)
 	}
 	if err := f.readFiles(s, region); err != nil {
 		return err
@@ -120,6 +126,15 @@ func (f *regionFlags) readFiles(s *invocation, region *bridge.Region) error {
 		read("--zammad-token-file", f.ZammadTokenFile, secretInto(&region.ZammadToken, false)),
 		read("--webhook-signature-token-file", f.WebhookSignatureTokenFile, secretInto(&region.WebhookSecret, false)),
 		read("--webhook-token-file", f.WebhookTokenFile, secretInto(&region.WebhookToken, true)),
+		read("--zammad-privacy-token-file", f.ZammadPrivacyTokenFile, secretInto(&region.PrivacyToken, true)),
+		read("--identity-secret-file", f.IdentitySecretFile, func(content []byte) error {
+			signer(region, "", "", "")
+			return secretInto(&region.IdentitySecret, false)(content)
+		}),
+		read("--identity-keys-file", f.IdentityKeysFile, func(content []byte) error {
+			signer(region, "", strings.TrimSpace(string(content)), "")
+			return nil
+		}),
 		read("--document-file", f.DocumentFile, func(content []byte) error {
 			decoder := json.NewDecoder(bytes.NewReader(content))
 			decoder.DisallowUnknownFields()
@@ -213,6 +228,7 @@ func checkRegion(r *bridge.Region) error {
 	want(set.ArticleType == "" || nameForm.MatchString(strings.ReplaceAll(set.ArticleType, " ", "_")), "the article type must be a name in Zammad, such as chat or web")
 	want(set.MaxText >= 0 && set.MaxText <= 100_000, "--max-text must be from 1 to 100000 (0: default)")
 	want(set.RetentionDays >= 0 && set.RetentionDays <= 3650, "--retention-days must be from 1 to 3650 (0: default)")
+	checkRights(r, want)
 	if err := errors.Join(problems...); err != nil {
 		return coded(ExitInput, err)
 	}

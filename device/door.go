@@ -68,11 +68,12 @@ type Door struct {
 	Deps
 	buffers sync.Pool // of *bytes.Buffer, for answers
 	tokens  tokens
+	seal    seal
 }
 
 // New makes a door.
 func New(deps Deps) *Door {
-	d := &Door{Deps: deps}
+	d := &Door{Deps: deps, seal: deps.TokenKey}
 	d.buffers.New = func() any { return new(bytes.Buffer) }
 	return d
 }
@@ -93,10 +94,11 @@ func (d *Door) Routes(r gin.IRouter) {
 		d.get(r, chat, d.read)
 		r.POST(chat, server.H(d.send))
 	}
-	r.DELETE("/api/v3/:x/:y/chat/:device/", server.H(d.erase))
-	d.get(r, "/api/v3/:x/:y/chat/:device/export/", d.export)
+	rights := rightsDoor{d}
+	r.DELETE("/api/v3/:x/:y/chat/:device/", server.H(rights.erase))
+	d.get(r, "/api/v3/:x/:y/chat/:device/export/", rights.export)
+	d.get(r, "/api/v3/:x/erasures/:receipt/", rights.erasure)
 	r.POST("/api/v3/:x/:y/chat/:device/stream-ticket/", server.H(d.issueTicket))
-	d.get(r, "/api/v3/:x/erasures/:receipt/", d.erasure)
 	d.get(r, "/api/v3/:x/is_chat_enabled/", d.regionEnabled)
 	d.get(r, "/api/v3/:x/:y/is_chat_enabled/", d.deviceEnabled)
 	d.get(r, "/api/v3/regions/", d.regionList)

@@ -3,12 +3,7 @@ package device
 import (
 	"cmp"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/binary"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -66,12 +61,12 @@ func (d *Door) prove(c *gin.Context, who *caller) error {
 	token := c.Request.Header.Get(headerChatToken)
 	if token == newChatToken { // a repeated wish is known by its key
 		key, err := idempotencyKey(c.Request.Header["Idempotency-Key"], nil)
-		if err == nil && key != "" && d.hashToken(d.chatToken(who, key)) == who.token {
+		if err == nil && key != "" && d.seal.hashToken(d.seal.chatToken(who, key)) == who.token {
 			return nil
 		}
 		token = ""
 	}
-	if d.hashToken(cmp.Or(token, bearer)) != who.token {
+	if d.seal.hashToken(cmp.Or(token, bearer)) != who.token {
 		return bridge.ErrChatToken
 	}
 	return nil
@@ -107,41 +102,13 @@ func (d *Door) wantsToken(c *gin.Context, who caller, s *bridge.Sending) (token 
 	case s.Text == "":
 		return "", bridge.ErrMessageEmpty
 	}
-	token = d.chatToken(&who, key)
-	hash := d.hashToken(token)
+	token = d.seal.chatToken(&who, key)
+	hash := d.seal.hashToken(token)
 	if who.token != (bridge.TokenHash{}) && who.token != hash {
 		return "", nil // it has one, and has just proved it
 	}
 	s.Token = hash
 	return token, nil
-}
-
-// chatToken makes a chat token. Who knows the device id and the key of the
-// message cannot make it: that takes the server's key.
-func (d *Door) chatToken(who *caller, key string) string {
-	mac := d.mac("chat token", regionOf(who), string(who.device[:]), key)
-	return base64.RawURLEncoding.EncodeToString(mac[:])
-}
-
-// hashToken gives what is stored of a chat token.
-func (d *Door) hashToken(token string) bridge.TokenHash {
-	return d.mac("stored chat token", token)
-}
-
-func regionOf(who *caller) string { return strconv.FormatInt(int64(who.region.ID), 36) }
-
-// mac is the keyed hash of a purpose and its parts, each with its length, so
-// that no two lists of parts are the same bytes.
-func (d *Door) mac(purpose string, parts ...string) (sum [sha256.Size]byte) {
-	mac := hmac.New(sha256.New, d.TokenKey)
-	for _, part := range append([]string{purpose}, parts...) {
-		var length [8]byte
-		binary.BigEndian.PutUint64(length[:], uint64(len(part)))
-		mac.Write(length[:])
-		mac.Write([]byte(part))
-	}
-	mac.Sum(sum[:0])
-	return sum
 }
 
 // tokenOf gives the stored chat token of a device. What was read is believed as
@@ -211,7 +178,7 @@ func (d *Door) streamCaller(c *gin.Context) (caller, error) {
 		return d.caller(c)
 	}
 	who, err := d.address(c)
-	if err == nil && !d.checkTicket(&who, ticket) {
+	if err == nil && !d.seal.checkTicket(&who, ticket, d.Now()) {
 		err = bridge.ErrTicketInvalid
 	}
 	return who, err
@@ -226,27 +193,8 @@ func (d *Door) issueTicket(c *gin.Context) error {
 	if err := d.Limits.write(c, who); err != nil {
 		return err
 	}
-	return d.answerSecret(c, http.StatusOK, struct {
+	return answerSecret(c, http.StatusOK, struct {
 		Ticket    string `json:"ticket"`
 		ExpiresIn int    `json:"expires_in"`
-	}{d.ticket(&who, d.Now().Add(ticketLife)), int(ticketLife.Seconds())})
-}
-
-// ticket makes a ticket: the time at which it expires (Unix seconds, base 36)
-// and the keyed hash of it and of whom it is for.
-func (d *Door) ticket(who *caller, expires time.Time) string {
-	at := strconv.FormatInt(expires.Unix(), 36)
-	mac := d.mac("stream ticket", regionOf(who), string(who.device[:]), at)
-	return at + "." + base64.RawURLEncoding.EncodeToString(mac[:])
-}
-
-func (d *Door) checkTicket(who *caller, ticket string) bool {
-	at, _, found := strings.Cut(ticket, ".")
-	seconds, err := strconv.ParseInt(at, 36, 64)
-	if !found || err != nil {
-		return false
-	}
-	expires, now := time.Unix(seconds, 0), d.Now()
-	genuine := hmac.Equal([]byte(ticket), []byte(d.ticket(who, expires)))
-	return genuine && now.Before(expires) && expires.Before(now.Add(ticketLife+clockSkew))
+	}{d.seal.ticket(&who, d.Now().Add(ticketLife)), int(ticketLife.Seconds())})
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -24,6 +23,9 @@ type Rights interface {
 	ExportMessages(ctx context.Context, r *bridge.Region, d bridge.DeviceHash, after bridge.MessageID, limit int) ([]bridge.Message, error)
 }
 
+// rightsDoor is the part of the door for the user's own rights.
+type rightsDoor struct{ *Door }
+
 // noStore keeps answers that say more than a chat's state out of every cache.
 var noStore = []string{"no-store"}
 
@@ -33,7 +35,7 @@ const exportPage = 200
 // erase removes a device and answers with a receipt. The receipt is made from
 // the request's key, so that a repeated request gets the same one although
 // nothing is left of the device.
-func (d *Door) erase(c *gin.Context) error {
+func (d rightsDoor) erase(c *gin.Context) error {
 	who, err := d.caller(c)
 	if err != nil {
 		return err
@@ -48,12 +50,11 @@ func (d *Door) erase(c *gin.Context) error {
 	if key == "" {
 		key = rand.Text()
 	}
-	mac := d.mac("receipt", regionOf(&who), string(who.device[:]), key)
-	receipt := base64.RawURLEncoding.EncodeToString(mac[:])
+	receipt := d.seal.receipt(&who, key)
 	if err := d.Rights.Erase(c.Request.Context(), who.region, who.device, receipt); err != nil {
 		return err
 	}
-	return d.answerSecret(c, http.StatusAccepted, struct {
+	return answerSecret(c, http.StatusAccepted, struct {
 		Receipt string `json:"receipt"`
 	}{receipt})
 }
@@ -68,7 +69,7 @@ type erasureState struct {
 
 // erasure tells the holder of a receipt how far the erasure has come. A region
 // that is switched off tells too.
-func (d *Door) erasure(c *gin.Context) error {
+func (d rightsDoor) erasure(c *gin.Context) error {
 	region, known := d.Regions.BySlug(c.Param("x"))
 	if !known {
 		return bridge.ErrRegionNotFound
@@ -81,11 +82,11 @@ func (d *Door) erasure(c *gin.Context) error {
 	if !report.FinishedAt.IsZero() {
 		out.FinishedAt = wireTime(report.FinishedAt)
 	}
-	return d.answerSecret(c, http.StatusOK, out)
+	return answerSecret(c, http.StatusOK, out)
 }
 
 // answerSecret writes a small document that nobody between may keep.
-func (d *Door) answerSecret(c *gin.Context, status int, document any) error {
+func answerSecret(c *gin.Context, status int, document any) error {
 	body, err := json.Marshal(document)
 	if err != nil {
 		return fmt.Errorf("encode the answer: %w", err)
@@ -145,7 +146,7 @@ type exportedMessage struct {
 // export streams everything that is stored of a device as one JSON document. It
 // is whole if it ends with its closing brace: an export that breaks off is no
 // JSON.
-func (d *Door) export(c *gin.Context) error {
+func (d rightsDoor) export(c *gin.Context) error {
 	who, err := d.caller(c)
 	if err != nil {
 		return err

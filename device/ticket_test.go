@@ -23,7 +23,7 @@ func TestStreamTickets(t *testing.T) {
 	who := func(region bridge.RegionID, device byte) *caller {
 		return &caller{region: &bridge.Region{ID: region}, device: bridge.DeviceHash{device}}
 	}
-	good := door.ticket(who(1, 1), now.Add(ticketLife))
+	good := door.seal.ticket(who(1, 1), now.Add(ticketLife))
 	other := New(Deps{TokenKey: []byte("another key"), Now: door.Now})
 	stamp, mac, _ := strings.Cut(good, ".")
 	for name, c := range map[string]struct {
@@ -38,8 +38,8 @@ func TestStreamTickets(t *testing.T) {
 		"long expired":      {good, time.Hour, who(1, 1), false},
 		"another device":    {good, 0, who(1, 2), false},
 		"another region":    {good, 0, who(2, 1), false},
-		"another server":    {other.ticket(who(1, 1), now.Add(ticketLife)), 0, who(1, 1), false},
-		"from the future":   {door.ticket(who(1, 1), now.Add(ticketLife+clockSkew+time.Second)), 0, who(1, 1), false},
+		"another server":    {other.seal.ticket(who(1, 1), now.Add(ticketLife)), 0, who(1, 1), false},
+		"from the future":   {door.seal.ticket(who(1, 1), now.Add(ticketLife+clockSkew+time.Second)), 0, who(1, 1), false},
 		"prolonged":         {strconv.FormatInt(now.Add(2*time.Minute).Unix(), 36) + "." + mac, 0, who(1, 1), false},
 		"written otherwise": {strings.ToUpper(stamp) + "." + mac, 0, who(1, 1), false},
 		"without a mac":     {stamp + ".", 0, who(1, 1), false},
@@ -47,11 +47,9 @@ func TestStreamTickets(t *testing.T) {
 		"garbage":           {"\x00.\xff", 0, who(1, 1), false},
 		"huge number":       {strings.Repeat("z", 1000) + "." + mac, 0, who(1, 1), false},
 		"negative":          {"-" + stamp + "." + mac, 0, who(1, 1), false},
-		"a chat token":      {stamp + "." + door.chatToken(who(1, 1), stamp), 0, who(1, 1), false},
+		"a chat token":      {stamp + "." + door.seal.chatToken(who(1, 1), stamp), 0, who(1, 1), false},
 	} {
-		at := now.Add(c.after)
-		d := New(Deps{TokenKey: door.TokenKey, Now: func() time.Time { return at }})
-		if got := d.checkTicket(c.who, c.ticket); got != c.want {
+		if got := door.seal.checkTicket(c.who, c.ticket, now.Add(c.after)); got != c.want {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}
@@ -82,7 +80,7 @@ func TestAStreamOpensWithATicket(t *testing.T) {
 			return err
 		}))
 	}
-	ticket := door.ticket(&caller{region: region, device: door.Hasher.Hash("d1")}, time.Now().Add(ticketLife))
+	ticket := door.seal.ticket(&caller{region: region, device: door.Hasher.Hash("d1")}, time.Now().Add(ticketLife))
 	for path, want := range map[string]int{
 		"/r/de/d1/events/?ticket=" + ticket:     http.StatusOK,
 		"/r/de/d2/events/?ticket=" + ticket:     http.StatusUnauthorized,

@@ -10,6 +10,7 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -188,11 +189,18 @@ func usable(k jose.JSONWebKey, algorithm jose.SignatureAlgorithm) bool {
 }
 
 // CheckKeys says whether a text is a set of keys of which at least one can be
-// used. The error is for the operator.
+// used and none is secret. The error is for the operator.
 func CheckKeys(text string) error {
 	set, err := parseKeys([]byte(text))
 	if err != nil {
 		return err
+	}
+	var secrets struct {
+		Keys []struct{ D, K string } // RFC 7518, 6: of private and of shared keys
+	}
+	_ = json.Unmarshal([]byte(text), &secrets) // what was read above can be read
+	if slices.ContainsFunc(secrets.Keys, func(k struct{ D, K string }) bool { return k.D+k.K != "" }) {
+		return errors.New("the key set has a private or a shared key; settings are no place for one")
 	}
 	if !slices.ContainsFunc(set, func(k jose.JSONWebKey) bool {
 		return slices.ContainsFunc(publicAlgorithms, func(a jose.SignatureAlgorithm) bool { return usable(k, a) })
