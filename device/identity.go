@@ -66,6 +66,7 @@ func (d *Door) prove(c *gin.Context, who *caller) error {
 		}
 		token = ""
 	}
+	// Keyed hashes are compared, so the time that it takes tells nothing.
 	if d.seal.hashToken(cmp.Or(token, bearer)) != who.token {
 		return bridge.ErrChatToken
 	}
