@@ -20,18 +20,25 @@ import (
 
 // ask sends a request of the device to a path below its chat, or to another one
 // of the API if it begins with a slash.
-func (p *phone) ask(method, path, key string) (int, []byte) {
+func (p *phone) ask(method, path, key string, header ...string) (int, []byte) {
 	p.w.t.Helper()
 	url := p.origin + path
 	if !strings.HasPrefix(path, "/") {
 		url = p.origin + "/api/v3/" + demoRegion + "/de/chat/" + p.id + "/" + path
 	}
-	request, err := http.NewRequest(method, url, nil)
+	var body io.Reader
+	if method == http.MethodPost {
+		body, header = strings.NewReader("message=Hallo"), append(header, "Content-Type", "application/x-www-form-urlencoded")
+	}
+	request, err := http.NewRequest(method, url, body)
 	if err != nil {
 		p.w.t.Fatal(err)
 	}
 	if key != "" {
 		request.Header.Set("Idempotency-Key", key)
+	}
+	for i := 0; i < len(header); i += 2 {
+		request.Header.Set(header[i], header[i+1])
 	}
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
@@ -445,6 +452,39 @@ func TestExportIsWholeAndOnlyOnes(t *testing.T) {
 			if strings.Contains(string(raw), secret) {
 				t.Errorf("the export has %q", secret)
 			}
+		}
+	})
+}
+
+// What one instance remembers of a chat token locks nobody out of a chat that
+// began anew on another one.
+func TestAnErasedDeviceBeginsAnewOnAnotherInstance(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, w *world) {
+		here := w.phone("phone-1")
+		there := &phone{w, w.another("two").origin, here.id}
+		status, raw := here.ask(http.MethodPost, "", "k", "X-Chat-Token", "new")
+		var answer struct {
+			ChatToken string `json:"chat_token"`
+		}
+		if err := json.Unmarshal(raw, &answer); err != nil || status != http.StatusOK {
+			t.Fatalf("%d %s", status, raw)
+		}
+		for range 3 {
+			if status, raw = there.ask(http.MethodGet, "", "", "X-Chat-Token", answer.ChatToken); status != http.StatusOK {
+				t.Fatalf("%d %s", status, raw)
+			}
+		}
+		if status, raw = there.ask(http.MethodGet, "", ""); status != http.StatusUnauthorized {
+			t.Fatalf("with the id alone on the other instance: %d %s", status, raw)
+		}
+		if status, raw = here.ask(http.MethodDelete, "", "e", "X-Chat-Token", answer.ChatToken); status != http.StatusAccepted {
+			t.Fatalf("%d %s", status, raw)
+		}
+		if status, raw = there.ask(http.MethodPost, "", "k2"); status != http.StatusOK {
+			t.Fatalf("anew, without a token: %d %s", status, raw)
+		}
+		if got := there.read().texts(); !slices.Equal(got, []string{"user: Hallo"}) {
+			t.Errorf("%q", got)
 		}
 	})
 }

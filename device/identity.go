@@ -51,26 +51,39 @@ func (d *Door) prove(c *gin.Context, who *caller) error {
 			return err
 		}
 	}
+	hash, remembered := d.rememberedToken(who)
+	if remembered {
+		if who.token = hash; d.bearsToken(c.Request, who, bearer) {
+			return nil
+		}
+		// The device may have been erased on another instance: nobody is refused
+		// because of what is only remembered.
+	}
 	var err error
-	if who.token, err = d.tokenOf(c.Request.Context(), who); err != nil {
+	if who.token, err = d.readToken(c.Request.Context(), who); err != nil {
 		return err
 	}
-	if who.token == (bridge.TokenHash{}) {
-		return nil
+	if !d.bearsToken(c.Request, who, bearer) {
+		return bridge.ErrChatToken
 	}
-	token := c.Request.Header.Get(headerChatToken)
+	return nil
+}
+
+// bearsToken says whether a request has the device's chat token, or needs none.
+func (d *Door) bearsToken(r *http.Request, who *caller, bearer string) bool {
+	if who.token == (bridge.TokenHash{}) {
+		return true
+	}
+	token := r.Header.Get(headerChatToken)
 	if token == newChatToken { // a repeated wish is known by its key
-		key, err := idempotencyKey(c.Request.Header["Idempotency-Key"], nil)
+		key, err := idempotencyKey(r.Header["Idempotency-Key"], nil)
 		if err == nil && key != "" && d.seal.hashToken(d.seal.chatToken(who, key)) == who.token {
-			return nil
+			return true
 		}
 		token = ""
 	}
 	// Keyed hashes are compared, so the time that it takes tells nothing.
-	if d.seal.hashToken(cmp.Or(token, bearer)) != who.token {
-		return bridge.ErrChatToken
-	}
-	return nil
+	return d.seal.hashToken(cmp.Or(token, bearer)) == who.token
 }
 
 func unauthorised(err error) bool {
@@ -112,20 +125,25 @@ func (d *Door) wantsToken(c *gin.Context, who caller, s *bridge.Sending) (token 
 	return token, nil
 }
 
-// tokenOf gives the stored chat token of a device. What was read is believed as
-// long as nothing has changed for the device: a new token raises its Seq.
-func (d *Door) tokenOf(ctx context.Context, who *caller) (bridge.TokenHash, error) {
-	key := deviceKey{who.region.ID, who.device}
-	if seq, known := d.Watermarks.Seq(who.region.ID, who.device); known {
-		if t, ok := d.tokens.get(key); ok && t.seq == seq {
-			return t.hash, nil
-		}
+// rememberedToken gives a device's chat token if it was read lately. It is
+// believed as long as nothing has changed for the device: a new token raises its
+// Seq.
+func (d *Door) rememberedToken(who *caller) (bridge.TokenHash, bool) {
+	seq, known := d.Watermarks.Seq(who.region.ID, who.device)
+	if !known {
+		return bridge.TokenHash{}, false
 	}
+	t, ok := d.tokens.get(deviceKey{who.region.ID, who.device})
+	return t.hash, ok && t.seq == seq
+}
+
+// readToken reads a device's chat token; the zero value is none.
+func (d *Door) readToken(ctx context.Context, who *caller) (bridge.TokenHash, error) {
 	hash, seq, err := d.Chats.Token(ctx, who.region, who.device)
 	if err != nil {
 		return bridge.TokenHash{}, err
 	}
-	d.tokens.put(key, readToken{hash, seq})
+	d.tokens.put(deviceKey{who.region.ID, who.device}, tokenAt{hash, seq})
 	return hash, nil
 }
 
@@ -134,8 +152,8 @@ type deviceKey struct {
 	device bridge.DeviceHash
 }
 
-// readToken is a device's chat token as it was at seq.
-type readToken struct {
+// tokenAt is a device's chat token as it was at seq.
+type tokenAt struct {
 	hash bridge.TokenHash
 	seq  bridge.Seq
 }
@@ -147,10 +165,10 @@ const maxTokens = 25_000
 // tokens remembers what was read lately, in two generations.
 type tokens struct {
 	mu         sync.RWMutex
-	young, old map[deviceKey]readToken
+	young, old map[deviceKey]tokenAt
 }
 
-func (t *tokens) get(key deviceKey) (readToken, bool) {
+func (t *tokens) get(key deviceKey) (tokenAt, bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	if read, ok := t.young[key]; ok {
@@ -160,11 +178,11 @@ func (t *tokens) get(key deviceKey) (readToken, bool) {
 	return read, ok
 }
 
-func (t *tokens) put(key deviceKey, read readToken) {
+func (t *tokens) put(key deviceKey, read tokenAt) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.young == nil || len(t.young) >= maxTokens {
-		t.young, t.old = make(map[deviceKey]readToken), t.young
+		t.young, t.old = make(map[deviceKey]tokenAt), t.young
 	}
 	t.young[key] = read
 }

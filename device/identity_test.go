@@ -289,3 +289,76 @@ func TestErasingNeedsTheTokenAndFreesTheDevice(t *testing.T) {
 	}
 	w.get(path).state(t)
 }
+
+func TestTheUsersOwnRights(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	path := chatPath("testland", "de", "d1")
+	for _, method := range []string{"GET", "DELETE"} {
+		at := map[string]string{"GET": path + "export/", "DELETE": path}[method]
+		if got := w.do(method, at, ""); got.status != http.StatusNotFound || got.code(t) != "chat_not_found" {
+			t.Errorf("%s before there is anything: %d %s", method, got.status, got.body)
+		}
+	}
+	w.post(path, "message=Frage&evaluation_consent=true").state(t)
+	w.carry("testland", 7, nil)
+	w.record("testland", 7, answerOf(7, 8000, true, "Antwort"), answerOf(7, 8001, false, "internal"))
+	w.post(path, "message=neu&force_new=true").state(t)
+	got := w.get(path + "export/")
+	if got.status != http.StatusOK || got.header.Get("Content-Disposition") != `attachment; filename="chat.json"` || got.header.Get("Cache-Control") != "no-store" {
+		t.Fatalf("%d %v %s", got.status, got.header, got.body)
+	}
+	var export struct {
+		Chats []struct {
+			Consent  *bool `json:"evaluation_consent"`
+			InZammad bool  `json:"in_zammad"`
+		}
+		Messages []struct {
+			Chat                 int
+			Author, Text, Status string
+		}
+	}
+	decode(t, got.body, &export)
+	if len(export.Chats) != 2 || !*export.Chats[0].Consent || !export.Chats[0].InZammad || export.Chats[1].InZammad {
+		t.Errorf("chats: %s", got.body)
+	}
+	var lines []string
+	for _, m := range export.Messages {
+		lines = append(lines, strings.Join([]string{strings.Repeat("I", m.Chat), m.Author, m.Text, m.Status}, " "))
+	}
+	if text := strings.Join(lines, ", "); text != "I user Frage seen, I agent Antwort sent, II user neu queued" {
+		t.Errorf("messages: %s", text)
+	}
+	for _, hidden := range []string{"internal", "8000", "Nicole", "token\":\""} {
+		if strings.Contains(string(got.body), hidden) {
+			t.Errorf("the export has %q: %s", hidden, got.body)
+		}
+	}
+	for _, bad := range []string{"", "a b", strings.Repeat("k", 201)} {
+		if got := w.do("DELETE", path, "", "Idempotency-Key", bad); got.status != http.StatusBadRequest || got.code(t) != "invalid_idempotency_key" {
+			t.Errorf("key %.10q: %d %s", bad, got.status, got.body)
+		}
+	}
+	var answer struct{ Receipt, State, Zammad string }
+	got = w.do("DELETE", path, "")
+	decode(t, got.body, &answer)
+	got = w.get("/api/v3/testland/erasures/" + answer.Receipt + "/")
+	decode(t, got.body, &answer)
+	if got.status != http.StatusOK || answer.State != "pending" || answer.Zammad != "anonymise" {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	for _, other := range []string{"/api/v3/other/erasures/" + answer.Receipt + "/", "/api/v3/testland/erasures/x/"} {
+		if got := w.get(other); got.status != http.StatusNotFound || got.code(t) != "receipt_not_found" {
+			t.Errorf("%s: %d %s", other, got.status, got.body)
+		}
+	}
+	ticket := w.post(path+"stream-ticket/", "")
+	var issued struct {
+		Ticket    string
+		ExpiresIn int `json:"expires_in"`
+	}
+	decode(t, ticket.body, &issued)
+	if ticket.status != http.StatusOK || issued.Ticket == "" || issued.ExpiresIn != 60 || ticket.header.Get("Cache-Control") != "no-store" {
+		t.Errorf("%d %s", ticket.status, ticket.body)
+	}
+}
