@@ -363,6 +363,49 @@ func TestErasingAMergedChatLeavesOthersAlone(t *testing.T) {
 	})
 }
 
+// An agent has merged the chats of two devices: the other one goes on.
+func TestErasingOneOfTwoMergedDevices(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, w *world) {
+		one, two := w.phone("phone-1"), w.phone("phone-2")
+		one.send("from one")
+		first := w.ticket(1)
+		two.send("from two")
+		second := w.ticket(2)
+		w.answer(first.ID, "to one", false)
+		one.sees("user: from one", "agent: to one")
+		w.holds(second.ID, "Customer: from two")
+		w.merge(first.ID, second)
+		waitFor(t, func() error {
+			if known, err := w.bridge.app.Store.KnownTicket(t.Context(), 1, bridgeTicket(first.ID)); err == nil {
+				return fmt.Errorf("chat %d still has the merged ticket", known.Chat.ID)
+			}
+			return nil
+		})
+		one.erased(one.erase(""))
+		shell, err := w.admin.Tickets.Get(t.Context(), first.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		user, err := w.admin.Users.Get(t.Context(), first.CustomerID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if shell.Title != "Testland: erased" || shell.State != "merged" || !strings.HasPrefix(user.Login, "erased-") {
+			t.Errorf("the merged ticket is %q, %s, of %s", shell.Title, shell.State, user.Login)
+		}
+		kept := w.ticket(2)
+		if kept.Title != second.Title || kept.State == "closed" || kept.Customer != second.Customer {
+			t.Errorf("the other device's ticket is %q, %s, of %s", kept.Title, kept.State, kept.Customer)
+		}
+		if notes := w.notes(second.ID); len(notes) != 1 || strings.Contains(notes[0], "Antworten in diesem Ticket erreichen die App nicht mehr") {
+			t.Errorf("notes: %q", notes)
+		}
+		w.answer(second.ID, "to two", false)
+		two.sees("user: from two", "agent: to two")
+		one.gone()
+	})
+}
+
 func TestErasingByNoteAlone(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, w *world) {
 		w.change(func(r *bridge.Region) { r.Settings.Erasure = bridge.EraseNote })

@@ -127,7 +127,7 @@ type Ticket struct {
 	MergedAt  time.Time   // the last merge on the way to Successor, by the desk's clock
 	Articles  []ArticleID // ids of all articles, internal ones too, in no order
 	Included  []Article   // articles whose content came along
-	Login     string      // of the customer, where a delivery tells it
+	Login     string      // of the customer, where the answer or delivery tells it
 	Customer  CustomerID  // 0 where a delivery does not tell it
 	ChangedAt time.Time   // the desk's own clock; moves with every change, also of an article's visibility
 }

@@ -239,10 +239,14 @@ func (e *erasing) ticket(ctx context.Context, id TicketID) error {
 		return fmt.Errorf("read ticket: %w", err)
 	}
 	ours := slices.Contains(e.w.Traces.Customers, ticket.Customer)
+	if !ours && e.w.Alias != "" && strings.Contains(ticket.Login, strings.ToLower(e.w.Alias)) {
+		// The chat had left this ticket when it was merged.
+		ours, e.w.Traces.Customers = true, append(e.w.Traces.Customers, ticket.Customer)
+	}
 	if ticket.State == TicketMerged && ticket.Successor != 0 {
 		e.w.Traces.Tickets = with(e.w.Traces.Tickets, ticket.Successor)
 	} else if !ours || e.w.Rule != EraseDelete {
-		if err := e.note(ctx, id); err != nil {
+		if err := e.note(ctx, id, ours); err != nil {
 			return err
 		}
 	}
@@ -254,7 +258,7 @@ func (e *erasing) ticket(ctx context.Context, id TicketID) error {
 
 // note tells the agents once. It is looked for first, since an earlier try may
 // have been cut off.
-func (e *erasing) note(ctx context.Context, id TicketID) error {
+func (e *erasing) note(ctx context.Context, id TicketID, ours bool) error {
 	uuid := noteUUID(fmt.Sprintf("erased/%d", id))
 	articles, err := e.Desk.Articles(ctx, e.region, id)
 	if err != nil {
@@ -263,7 +267,7 @@ func (e *erasing) note(ctx context.Context, id TicketID) error {
 	if slices.ContainsFunc(articles, func(a Article) bool { return a.Header == uuid.Header() }) {
 		return nil
 	}
-	return e.Desk.Note(ctx, e.region, Note{UUID: uuid, Ticket: id, Text: erasedNote(e.w.Rule)})
+	return e.Desk.Note(ctx, e.region, Note{UUID: uuid, Ticket: id, Text: erasedNote(e.w.Rule, ours)})
 }
 
 // customer renames or deletes a customer who is this device's alone, which the

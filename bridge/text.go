@@ -65,14 +65,21 @@ func refusedNote(cause Failed) string {
 const expiredNote = "Deskbridge: Antworten in diesem Ticket erreichen die App nicht mehr, denn der Chat wurde dort nach Ablauf der Aufbewahrungsfrist gelöscht. Schreibt die Person wieder, öffnet sich ein neues Ticket.\n\n" +
 	"Deskbridge: Answers in this ticket do not reach the app any more, because its chat was deleted there when the retention period ended. If the person writes again, a new ticket opens."
 
-// erasedNote tells the agents that the person has asked for erasure.
-func erasedNote(rule ErasureRule) string {
-	if rule == EraseNote {
+// erasedNote tells the agents that the person has asked for erasure. In a ticket
+// of somebody else, into which their chat was merged, it must not say that
+// answers reach nobody.
+func erasedNote(rule ErasureRule, ours bool) string {
+	switch {
+	case !ours:
+		return "Deskbridge: Ein Chat, der in dieses Ticket zusammengeführt wurde, gehört einer Person, die in der App die Löschung ihrer Daten verlangt hat. Bitte löschen Sie nach Ihren Regeln, was von ihr ist. Diese Person erreichen Antworten nicht mehr; für alle anderen in diesem Ticket ändert sich nichts.\n\n" +
+			"Deskbridge: A chat that was merged into this ticket belongs to a person who has asked in the app for the erasure of their data. Please erase what is theirs, by your rules. Answers do not reach this person any more; nothing changes for everybody else in this ticket."
+	case rule == EraseNote:
 		return "Deskbridge: Die Person hat in der App die Löschung ihrer Daten verlangt. In der App und in Deskbridge ist alles gelöscht; bitte löschen Sie nach Ihren Regeln auch hier. Antworten in diesem Ticket erreichen die App nicht mehr.\n\n" +
 			"Deskbridge: In the app the person has asked for the erasure of their data. In the app and in Deskbridge everything is gone; please erase it here too, by your rules. Answers in this ticket do not reach the app any more."
+	default:
+		return "Deskbridge: Die Person hat in der App die Löschung ihrer Daten verlangt. Antworten in diesem Ticket erreichen die App nicht mehr.\n\n" +
+			"Deskbridge: In the app the person has asked for the erasure of their data. Answers in this ticket do not reach the app any more."
 	}
-	return "Deskbridge: Die Person hat in der App die Löschung ihrer Daten verlangt. Antworten in diesem Ticket erreichen die App nicht mehr.\n\n" +
-		"Deskbridge: In the app the person has asked for the erasure of their data. Answers in this ticket do not reach the app any more."
 }
 
 // noteUUID names a note by what it is about, so that it can be looked for.

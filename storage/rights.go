@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"gorm.io/gorm"
@@ -78,18 +79,23 @@ func (s rights) collect(tx *gorm.DB, d device, e bridge.Erasing, w *erasure) err
 		if ticket != 0 {
 			w.traces.Tickets = append(w.traces.Tickets, ticket)
 		}
-		for _, known := range w.traces.Customers {
-			if known == customer {
-				customer = 0
-			}
-		}
-		if customer != 0 {
+		if customer != 0 && !slices.Contains(w.traces.Customers, customer) {
 			w.traces.Customers = append(w.traces.Customers, customer)
 		}
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("read chats: %w", err)
+	}
+	// Tickets that a chat has left, because they were merged into another device's.
+	former, err := list[bridge.TicketID](tx, "SELECT DISTINCT a.ticket_id FROM articles a JOIN chats c ON c.id = a.chat_id WHERE c.device_id = ? AND a.desk_id = ? ORDER BY a.ticket_id", d.id, w.desk)
+	if err != nil {
+		return fmt.Errorf("read former tickets: %w", err)
+	}
+	for _, ticket := range former {
+		if ticket != 0 && !slices.Contains(w.traces.Tickets, ticket) {
+			w.traces.Tickets = append(w.traces.Tickets, ticket)
+		}
 	}
 	err = each(tx, "SELECT o.kind, COALESCE(m.uuid, '') FROM outbox o JOIN chats c ON c.id = o.chat_id LEFT JOIN messages m ON m.id = o.message_id"+
 		" WHERE c.device_id = ? AND o.started_at > 0 AND o.dead = 0", []any{d.id}, func(scan func(...any) error) error {

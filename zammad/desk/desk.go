@@ -175,7 +175,7 @@ func (s *site) ticket(ctx context.Context, t zammad.Ticket) (bridge.Ticket, erro
 // ticket translates a ticket. Included and Successor are left to the caller.
 func ticket(t zammad.Ticket, state bridge.TicketState) bridge.Ticket {
 	out := bridge.Ticket{
-		ID: bridge.TicketID(t.ID), State: state, Customer: bridge.CustomerID(t.CustomerID),
+		ID: bridge.TicketID(t.ID), State: state, Customer: bridge.CustomerID(t.CustomerID), Login: string(t.Customer),
 		Articles: make([]bridge.ArticleID, len(t.ArticleIDs)), ChangedAt: t.UpdatedAt,
 	}
 	for i, id := range t.ArticleIDs {
