@@ -51,6 +51,7 @@ func (a *App) Serve(ctx context.Context, opts ServeOptions) error {
 	device.New(device.Deps{
 		Chats: a.chats, Regions: a.Regions, Hasher: a.Hasher, Watermarks: a.watermarks, TicketURL: a.Desk.TicketURL, Limits: limits,
 		Rights: a.eraser, Identities: a.identity, TokenKey: a.tokenKey, Now: a.now,
+		Streams: frame,
 	}).Routes(frame.Limited())
 	frame.Engine().GET("/openapi.yaml", func(c *gin.Context) {
 		c.Data(http.StatusOK, "application/yaml; charset=utf-8", api.Spec())
@@ -119,6 +120,7 @@ func (a *App) serverConfig(shared *server.Shared) server.Config {
 		TrustedProxies: a.cfg.TrustedProxies, CORSOrigins: a.cfg.CORS.Origins,
 		MaxBody: a.cfg.Limits.BodyBytes, WritesPerMinute: a.cfg.Limits.WritesPerMinute, ReadsPerMinute: a.cfg.Limits.ReadsPerMinute,
 		Connections: a.cfg.Limits.ConnectionsPerAddress, Shared: shared,
+		Streams: a.cfg.Limits.Streams, StreamsPerDevice: a.cfg.Limits.StreamsPerDevice,
 		ExemptLoopback: a.cfg.Limits.ExemptLoopback, ShutdownTimeout: a.cfg.ShutdownTimeout,
 		Checks: a.checks(),
 	}

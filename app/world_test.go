@@ -44,8 +44,9 @@ type instance struct {
 	stop   func()
 }
 
-// newWorld starts Zammad and a bridge on a database given by its URL.
-func newWorld(t *testing.T, database string) *world {
+// newWorld starts Zammad and a bridge on a database given by its URL, with more
+// settings.
+func newWorld(t *testing.T, database string, env ...string) *world {
 	t.Helper()
 	ctx := t.Context()
 	log := slog.New(slog.DiscardHandler)
@@ -76,6 +77,7 @@ func newWorld(t *testing.T, database string) *world {
 		"DESKBRIDGE_LIMITS_EXEMPT_LOOPBACK=true", "DESKBRIDGE_LIMITS_DEVICE_WRITES_PER_MINUTE=0",
 		"DESKBRIDGE_ZAMMAD_WRITE_HORIZON=2s", "DESKBRIDGE_JOBS_RECONCILE=@every 1s",
 	}
+	w.env = append(w.env, env...)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

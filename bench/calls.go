@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"deskbridge/app"
-	"deskbridge/bridge"
 	"deskbridge/config"
 	"deskbridge/zammad"
 	"deskbridge/zammad/simulator"
@@ -248,14 +247,7 @@ func (w *callWorld) open(ctx context.Context, dir, origin, token string) error {
 	if w.app, err = app.Open(ctx, cfg, slog.New(slog.DiscardHandler)); err != nil {
 		return err
 	}
-	region := &bridge.Region{
-		Slug: slug, Name: "Testland", Enabled: true, ZammadToken: bridge.Secret(token), WebhookSecret: secret,
-		Settings: bridge.RegionSettings{
-			Languages:  []bridge.Language{{Code: language, NativeName: "Deutsch"}},
-			Percentage: 100, ZammadURL: origin, ZammadGroup: "App Chat",
-		}.WithDefaults(),
-	}
-	if err := w.app.Store.AddRegion(ctx, region); err != nil {
+	if err := w.app.Store.AddRegion(ctx, benchRegion(origin, token)); err != nil {
 		return err
 	}
 	return w.app.Regions.Reload(ctx)

@@ -31,11 +31,15 @@ type side struct {
 type contest struct {
 	name       string
 	want       float64 // the ratio that is asked for
+	atMost     bool    // the ratio shall not be more; otherwise not less
 	status     int     // of every answer
 	ours, bare side
-	after      func() error // between rounds, outside the time; nil: nothing
-	close      func() error
-	note       func() string // what else there is to say at the end; nil: nothing
+	// pair measures both sides by itself, where they are no doors that are asked
+	// again and again.
+	pair  func(ctx context.Context, length time.Duration) (ours, bare float64, err error)
+	after func() error // between rounds, outside the time; nil: nothing
+	close func() error
+	note  func() string // what else there is to say at the end; nil: nothing
 }
 
 // result is what a contest gave, in requests a second.
@@ -45,31 +49,18 @@ type result struct {
 
 // run lets both sides take turns, so that a machine whose speed drifts drifts
 // for both, and gives the ratio of each pair.
-func (c contest) run(ctx context.Context, rounds int, length time.Duration) (result, error) {
-	ours, stopOurs, err := listen(c.ours.handler)
-	if err != nil {
-		return result{}, err
+func (c contest) run(ctx context.Context, rounds int, length time.Duration) (r result, err error) {
+	if c.pair == nil {
+		stop, err := c.serve()
+		if err != nil {
+			return r, err
+		}
+		defer stop()
 	}
-	defer stopOurs()
-	bare, stopBare, err := listen(c.bare.handler)
-	if err != nil {
-		return result{}, err
-	}
-	defer stopBare()
-	var r result
 	for round := range rounds + 1 {
-		first, err := load(ctx, ours, c.ours.request, c.status, length)
+		first, second, err := c.pair(ctx, length)
 		if err != nil {
 			return r, fmt.Errorf("%s: %w", c.name, err)
-		}
-		second, err := load(ctx, bare, c.bare.request, c.status, length)
-		if err != nil {
-			return r, fmt.Errorf("%s, bare: %w", c.name, err)
-		}
-		if c.after != nil {
-			if err := c.after(); err != nil {
-				return r, fmt.Errorf("%s: %w", c.name, err)
-			}
 		}
 		if err := ctx.Err(); err != nil {
 			return r, err
@@ -80,6 +71,32 @@ func (c contest) run(ctx context.Context, rounds int, length time.Duration) (res
 		r.ours, r.bare, r.ratio = append(r.ours, first), append(r.bare, second), append(r.ratio, first/second)
 	}
 	return r, nil
+}
+
+// serve listens for both sides and lets pair ask them.
+func (c *contest) serve() (stop func(), err error) {
+	ours, stopOurs, err := listen(c.ours.handler)
+	if err != nil {
+		return nil, err
+	}
+	bare, stopBare, err := listen(c.bare.handler)
+	if err != nil {
+		stopOurs()
+		return nil, err
+	}
+	c.pair = func(ctx context.Context, length time.Duration) (first, second float64, err error) {
+		if first, err = load(ctx, ours, c.ours.request, c.status, length); err != nil {
+			return 0, 0, err
+		}
+		if second, err = load(ctx, bare, c.bare.request, c.status, length); err != nil {
+			return 0, 0, fmt.Errorf("bare: %w", err)
+		}
+		if c.after != nil {
+			err = c.after()
+		}
+		return first, second, err
+	}
+	return func() { stopOurs(); stopBare() }, nil
 }
 
 // listen serves a handler on loopback.

@@ -64,6 +64,9 @@ func entries() []entry {
 		{"poll-50-sqlite", false, pollHistorySQLite},
 		{"poll-50-mysql", true, pollHistoryMySQL},
 		{"webhook-15k", false, webhookSQLite},
+		{"pump-100-lanes", false, pumpSQLite},
+		{"stall-accept", false, stalledAccept},
+		{"stall-poll", false, stalledPoll},
 	}
 }
 
@@ -115,7 +118,7 @@ func hold(ctx context.Context, out io.Writer, e entry, p *places, o options) (er
 		return err
 	}
 	ratio, verdict := median(r.ratio), "met"
-	if ratio < c.want {
+	if ratio < c.want && !c.atMost || ratio > c.want && c.atMost {
 		verdict = "MISSED"
 	}
 	fmt.Fprintf(out, "%-16s %10.0f %10.0f %8.2f %16s %7.1f %s\n", c.name, median(r.ours), median(r.bare), ratio,

@@ -68,18 +68,22 @@ func newStack(ctx context.Context, url string) (_ *stack, err error) {
 	if s.store, err = storage.Open(ctx, storage.Config{URL: url, Key: bytes.Repeat([]byte{6}, 32), Log: log}); err != nil {
 		return nil, err
 	}
-	s.region = &bridge.Region{
-		Slug: slug, Name: "Testland", Enabled: true,
-		Settings: bridge.RegionSettings{
-			Languages:  []bridge.Language{{Code: language, NativeName: "Deutsch"}},
-			Percentage: 100, ZammadURL: "http://127.0.0.1:1", ZammadGroup: "App Chat",
-		}.WithDefaults(),
-		ZammadToken: "token", WebhookSecret: secret,
-	}
+	s.region = benchRegion("http://127.0.0.1:1", "token")
 	if err := s.store.AddRegion(ctx, s.region); err != nil {
 		return nil, err
 	}
 	return s, s.mount(ctx, log)
+}
+
+// benchRegion is a region that serves everybody.
+func benchRegion(zammadURL, token string) *bridge.Region {
+	return &bridge.Region{
+		Slug: slug, Name: "Testland", Enabled: true, ZammadToken: bridge.Secret(token), WebhookSecret: secret,
+		Settings: bridge.RegionSettings{
+			Languages:  []bridge.Language{{Code: language, NativeName: "Deutsch"}},
+			Percentage: 100, ZammadURL: zammadURL, ZammadGroup: "App Chat",
+		}.WithDefaults(),
+	}
 }
 
 // mount puts the doors into the frame and starts what runs beside them.
@@ -100,7 +104,7 @@ func (s *stack) mount(ctx context.Context, log *slog.Logger) error {
 		Check: zammad.CheckDelivery,
 	}).Routes(frame.Engine())
 	device.New(device.Deps{
-		Chats: counting{chats, &s.reads}, Regions: regions, Hasher: s.hasher, Watermarks: marks, TicketURL: desk.New(desk.Config{}).TicketURL,
+		Chats: counting{chats, &s.reads}, Regions: regions, Hasher: s.hasher, Watermarks: marks, TicketURL: desk.New(desk.Config{}).TicketURL, Streams: frame,
 	}).Routes(frame.Limited())
 	s.handler = frame.Engine()
 

@@ -35,6 +35,9 @@ var (
 	ErrContentType    = &Error{http.StatusUnsupportedMediaType, "unsupported_content_type", "Send multipart/form-data, application/x-www-form-urlencoded or application/json.", false}
 	ErrDeviceID       = &Error{http.StatusBadRequest, "invalid_device_id", "The device id is not valid.", false}
 	ErrSince          = &Error{http.StatusBadRequest, "invalid_since", "The parameter since must be a number that an earlier answer gave as seq.", false}
+	ErrWait           = &Error{http.StatusBadRequest, "invalid_wait", "The parameter wait must be a number of seconds from 0 to 60.", false}
+	ErrUpgrade        = &Error{http.StatusUpgradeRequired, "upgrade_required", "This address speaks WebSocket (RFC 6455, version 13) over HTTP/1.1 only.", false}
+	ErrOrigin         = &Error{http.StatusForbidden, "origin_not_allowed", "Pages of this origin may not open the chat.", false}
 	ErrKey            = &Error{http.StatusBadRequest, "invalid_idempotency_key", "The idempotency key must have 1 to 200 visible ASCII characters.", false}
 	ErrKeyReused      = &Error{http.StatusConflict, "idempotency_key_reused", "This idempotency key was used before with another message.", false}
 	ErrConsent        = &Error{http.StatusBadRequest, "invalid_consent", "The field evaluation_consent must be true or false.", false}
@@ -42,6 +45,8 @@ var (
 	ErrNotServed   = &Error{http.StatusForbidden, "device_not_served", "The chat is not available on this device yet.", false}
 	ErrRegionOff   = &Error{http.StatusServiceUnavailable, "chat_disabled", "No chat server is configured for your region.", true}
 	ErrRateLimited = &Error{http.StatusTooManyRequests, "rate_limited", "Too many requests. Please try again later.", true}
+	ErrManyStreams = &Error{http.StatusTooManyRequests, "too_many_streams", "This device has too many connections open.", true}
+	ErrFull        = &Error{http.StatusServiceUnavailable, "server_full", "The server has no room for another lasting connection. Please poll instead, or try again later.", true}
 	ErrStopping    = &Error{http.StatusServiceUnavailable, "shutting_down", "The server is restarting. Please try again.", true}
 	ErrStorage     = &Error{http.StatusServiceUnavailable, "storage_unavailable", "The server cannot reach its storage at the moment. Please try again later.", true}
 	ErrInternal    = &Error{http.StatusInternalServerError, "internal_error", "An error occurred while attempting to connect to the chat server.", true}
@@ -66,8 +71,8 @@ func Catalogue() []*Error {
 	return []*Error{
 		ErrChatNotFound, ErrRegionNotFound, ErrLanguageNotFound, ErrPathNotFound, ErrMethod,
 		ErrMessageEmpty, ErrMessageTooLong, ErrMessageText, ErrBody, ErrBodyTooLarge, ErrContentType,
-		ErrDeviceID, ErrSince, ErrKey, ErrKeyReused, ErrConsent,
-		ErrNotServed, ErrRegionOff, ErrRateLimited, ErrStopping, ErrStorage, ErrInternal,
+		ErrDeviceID, ErrSince, ErrWait, ErrUpgrade, ErrOrigin, ErrKey, ErrKeyReused, ErrConsent,
+		ErrNotServed, ErrRegionOff, ErrRateLimited, ErrManyStreams, ErrFull, ErrStopping, ErrStorage, ErrInternal,
 		ErrReceiptUnknown, ErrIdentityMissing, ErrIdentityInvalid, ErrIdentityExpired, ErrIdentityKeys, ErrChatToken, ErrTicketInvalid,
 		ErrSignature, ErrWebhookToken, ErrWebhookBody,
 	}

@@ -53,6 +53,8 @@ func (l *loader) check() {
 	l.number("limits.region_writes_per_minute", int64(c.Limits.RegionWritesPerMinute), 0, 10_000_000)
 	l.number("limits.new_chats_per_minute", int64(c.Limits.NewChatsPerMinute), 0, 1_000_000)
 	l.number("limits.connections_per_address", int64(c.Limits.ConnectionsPerAddress), 0, 1_000_000)
+	l.number("limits.streams", int64(c.Limits.Streams), 0, 1_000_000)
+	l.number("limits.streams_per_device", int64(c.Limits.StreamsPerDevice), 0, 1000)
 	l.number("limits.body_bytes", c.Limits.BodyBytes, 1<<10, 16<<20)
 	l.number("limits.webhook_body_bytes", c.Limits.WebhookBodyBytes, 16<<10, 16<<20)
 	l.number("retention.delivery_days", int64(c.Retention.DeliveryDays), 1, 3650)
@@ -134,6 +136,7 @@ func (c Config) Warnings() []string {
 	limits := []int{
 		c.Limits.WritesPerMinute, c.Limits.ReadsPerMinute, c.Limits.DeviceWritesPerMinute,
 		c.Limits.RegionWritesPerMinute, c.Limits.NewChatsPerMinute, c.Limits.ConnectionsPerAddress,
+		c.Limits.Streams, c.Limits.StreamsPerDevice,
 	}
 	warn(slices.Contains(limits, 0), "a limit is switched off (0)")
 	warn(c.Limits.ExemptLoopback && len(c.TrustedProxies) == 0, "limits.exempt_loopback without trusted_proxies: behind a proxy on this machine nobody is limited")

@@ -88,7 +88,7 @@ type Zammad struct {
 
 // Limits bound what clients may ask: of all instances together where they share
 // a Redis, else of each. 0 means no limit for the numbers a minute and for
-// connections.
+// connections and streams.
 type Limits struct {
 	// Writes a minute from one client address, and as many at once. Default 600;
 	// more get 429 with Retry-After.
@@ -111,6 +111,13 @@ type Limits struct {
 	// requests that may run for one address behind a trusted proxy. Default
 	// 1000, since phones of one carrier share addresses; more get 429.
 	ConnectionsPerAddress int `yaml:"connections_per_address" env:"CONNECTIONS_PER_ADDRESS"`
+	// Connections that wait for news at a time on this instance: event streams,
+	// sockets and long polls. Default 10000, some 30 KB each; more get 503, and
+	// such devices poll.
+	Streams int `yaml:"streams" env:"STREAMS"`
+	// The same for one device. Default 4: a few windows, and one that was lost
+	// without a word. More get 429.
+	StreamsPerDevice int `yaml:"streams_per_device" env:"STREAMS_PER_DEVICE"`
 	// Largest body of a device's request, in bytes. Default 1048576 (1 MiB); a
 	// larger one gets 413.
 	BodyBytes int64 `yaml:"body_bytes" env:"BODY_BYTES"`
@@ -173,6 +180,7 @@ func Default() Config {
 		Limits: Limits{
 			WritesPerMinute: 600, ReadsPerMinute: 6000, DeviceWritesPerMinute: 600,
 			RegionWritesPerMinute: 6000, NewChatsPerMinute: 600, ConnectionsPerAddress: 1000,
+			Streams: 10_000, StreamsPerDevice: 4,
 			BodyBytes: 1 << 20, WebhookBodyBytes: 10 << 20,
 		},
 		CORS:      CORS{Origins: []string{"*"}},

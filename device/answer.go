@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -69,23 +70,48 @@ func (e etag) in(condition []string) bool {
 	return false
 }
 
-// parseSince reads the query of a chat call. No since is 0: everything.
-func parseSince(query string) (bridge.Seq, error) {
-	if query == "" {
-		return 0, nil
+// query is what a chat call asks for.
+type query struct {
+	since bridge.Seq    // 0: everything
+	given bool          // since was
+	wait  time.Duration // for news
+}
+
+// maxWait is the longest that a poll may wait for news. The timeouts of the
+// frame and of most proxies are longer.
+const maxWait = 60 * time.Second
+
+// parseQuery reads the query of a chat call.
+func parseQuery(raw string) (query, error) {
+	if raw == "" {
+		return query{}, nil
 	}
-	values, err := url.ParseQuery(query)
+	values, err := url.ParseQuery(raw)
 	if err != nil {
-		return 0, fmt.Errorf("%w (query: %w)", bridge.ErrSince, err)
+		return query{}, fmt.Errorf("%w (query: %w)", bridge.ErrSince, err)
 	}
-	since, asked := values["since"]
-	if !asked {
-		return 0, nil
+	var q query
+	if since, given := values["since"]; given {
+		if len(since) > 1 {
+			return query{}, bridge.ErrSince
+		}
+		if q.since, err = parseSeq(since[0]); err != nil {
+			return query{}, err
+		}
+		q.given = true
 	}
-	if len(since) > 1 {
-		return 0, bridge.ErrSince
+	if wait, given := values["wait"]; given {
+		seconds, err := strconv.ParseUint(wait[0], 10, 16)
+		if q.wait = time.Duration(seconds) * time.Second; err != nil || len(wait) > 1 || q.wait > maxWait {
+			return query{}, bridge.ErrWait
+		}
 	}
-	n, err := strconv.ParseUint(since[0], 10, 63)
+	return q, nil
+}
+
+// parseSeq reads a cursor.
+func parseSeq(text string) (bridge.Seq, error) {
+	n, err := strconv.ParseUint(text, 10, 63)
 	if err != nil {
 		return 0, bridge.ErrSince
 	}
@@ -103,6 +129,11 @@ func notModified(c *gin.Context, tag etag) error {
 
 // answerJSON writes a document. An error means that the client took none of it.
 func (d *Door) answerJSON(c *gin.Context, tag etag, document any) error {
+	return d.encoded(document, func(body []byte) error { return writeJSON(c, tag, body) })
+}
+
+// encoded lends the JSON of a document to use.
+func (d *Door) encoded(document any, use func([]byte) error) error {
 	buffer := d.buffers.Get().(*bytes.Buffer)
 	buffer.Reset()
 	defer func() {
@@ -113,7 +144,7 @@ func (d *Door) answerJSON(c *gin.Context, tag etag, document any) error {
 	if err := encode(buffer, document); err != nil {
 		return err
 	}
-	return writeJSON(c, tag, buffer.Bytes())
+	return use(buffer.Bytes())
 }
 
 func encode(to *bytes.Buffer, document any) error {

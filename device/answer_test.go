@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"deskbridge/bridge"
 )
@@ -53,13 +54,27 @@ func TestTagsDiffer(t *testing.T) {
 func TestParseSince(t *testing.T) {
 	t.Parallel()
 	for query, want := range map[string]bridge.Seq{"": 0, "a=b": 0, "since=0": 0, "since=17": 17, "a=1&since=9223372036854775807": 9223372036854775807, "since=%31": 1} {
-		if got, err := parseSince(query); err != nil || got != want {
-			t.Errorf("%q: %d, %v; want %d", query, got, err, want)
+		if got, err := parseQuery(query); err != nil || got.since != want {
+			t.Errorf("%q: %d, %v; want %d", query, got.since, err, want)
 		}
 	}
 	for _, query := range []string{"since=", "since", "since=-1", "since=%2B1", "since=1.0", "since=1_0", "since=0x1", "since=9223372036854775808", "since=1&since=2", "since=%zz", "since=1;2", "since=%D9%A1"} {
-		if got, err := parseSince(query); !errors.Is(err, bridge.ErrSince) {
-			t.Errorf("%q: %d, %v; want %v", query, got, err, bridge.ErrSince)
+		if got, err := parseQuery(query); !errors.Is(err, bridge.ErrSince) {
+			t.Errorf("%q: %d, %v; want %v", query, got.since, err, bridge.ErrSince)
+		}
+	}
+}
+
+func TestParseWait(t *testing.T) {
+	t.Parallel()
+	for query, want := range map[string]time.Duration{"": 0, "wait=0": 0, "since=3&wait=25": 25 * time.Second, "wait=60": time.Minute} {
+		if got, err := parseQuery(query); err != nil || got.wait != want {
+			t.Errorf("%q: %s, %v; want %s", query, got.wait, err, want)
+		}
+	}
+	for _, query := range []string{"wait=", "wait", "wait=-1", "wait=1.5", "wait=61", "wait=65536", "wait=1s", "wait=1&wait=1"} {
+		if got, err := parseQuery(query); !errors.Is(err, bridge.ErrWait) {
+			t.Errorf("%q: %s, %v; want %v", query, got.wait, err, bridge.ErrWait)
 		}
 	}
 }
@@ -84,13 +99,17 @@ func FuzzSince(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, query string) {
-		since, err := parseSince(query)
+		q, err := parseQuery(query)
+		since := q.since
+		if errors.Is(err, bridge.ErrWait) {
+			return
+		}
 		if since < 0 || err != nil && (since != 0 || !errors.Is(err, bridge.ErrSince)) {
 			t.Fatalf("%q: %d, %v", query, since, err)
 		}
 		if err == nil {
-			if again, err := parseSince("since=" + strconv.FormatInt(int64(since), 10)); err != nil || again != since {
-				t.Fatalf("%d becomes %d, %v", since, again, err)
+			if again, err := parseQuery("since=" + strconv.FormatInt(int64(since), 10)); err != nil || again.since != since {
+				t.Fatalf("%d becomes %d, %v", since, again.since, err)
 			}
 		}
 	})

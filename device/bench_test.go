@@ -48,6 +48,10 @@ func (f *fixed) Seq(bridge.RegionID, bridge.DeviceHash) (bridge.Seq, bool) {
 
 func (f *fixed) Learn(bridge.Change) {}
 
+func (f *fixed) Watch(bridge.RegionID, bridge.DeviceHash) (<-chan struct{}, func()) {
+	return nil, func() {}
+}
+
 func (f *fixed) Running(context.Context, *bridge.Region, bridge.DeviceHash) (bool, error) {
 	return true, nil
 }

@@ -3,6 +3,8 @@ package device
 import (
 	"cmp"
 	"errors"
+	"net/http"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -19,11 +21,14 @@ func (d *Door) read(c *gin.Context) error {
 		}
 		return err
 	}
-	since, err := parseSince(c.Request.URL.RawQuery)
+	q, err := parseQuery(c.Request.URL.RawQuery)
 	if err != nil {
 		return err
 	}
-	condition := c.Request.Header["If-None-Match"]
+	since, condition := q.since, c.Request.Header["If-None-Match"]
+	if q.wait > 0 && c.Request.Method == http.MethodGet && (q.given || len(condition) > 0) {
+		return d.await(c, who, q, condition)
+	}
 	if len(condition) > 0 {
 		if seq, known := d.Watermarks.Seq(who.region.ID, who.device); known {
 			if tag := stateTag(who.region, seq, since); tag.in(condition) {
@@ -35,12 +40,59 @@ func (d *Door) read(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	if d.outdated(&who, &history) {
+		return bridge.ErrChatToken
+	}
 	d.Watermarks.Learn(bridge.Change{Region: who.region.ID, Device: who.device, Seq: history.Seq})
 	tag := stateTag(who.region, history.Seq, since)
 	if tag.in(condition) {
 		return notModified(c, tag)
 	}
 	return d.answerState(c, who.region, history, tag, "")
+}
+
+// await answers a poll as soon as there is something newer than its since or its
+// tag, and when its time is over.
+func (d *Door) await(c *gin.Context, who caller, q query, condition []string) error {
+	stopping, done, err := d.place(c, who)
+	if err != nil {
+		return err
+	}
+	defer done()
+	news, stop := d.Watermarks.Watch(who.region.ID, who.device)
+	defer stop()
+	over := time.NewTimer(q.wait)
+	defer over.Stop()
+	for last := false; ; {
+		history, err := d.Chats.History(c.Request.Context(), who.region, who.device, q.since)
+		absent := errors.Is(err, bridge.ErrChatNotFound) && q.since == 0 && len(condition) == 0 // a chat may yet begin
+		if err != nil && (!absent || last) {
+			return err
+		}
+		if d.outdated(&who, &history) {
+			return bridge.ErrChatToken
+		}
+		tag := stateTag(who.region, history.Seq, q.since)
+		known := tag.in(condition)
+		if fresh := !absent && !known && (len(condition) > 0 || history.Seq != q.since); fresh || last {
+			if known {
+				return notModified(c, tag)
+			}
+			return d.answerState(c, who.region, history, tag, "")
+		}
+		select {
+		case <-c.Request.Context().Done():
+			return nil // nobody is there to answer
+		case <-news:
+		case <-stopping:
+			last = true
+		case <-over.C:
+			last = true
+		}
+		if err := d.still(&who); err != nil {
+			return err
+		}
+	}
 }
 
 // send stores a message, a consent or both, and answers with the same document
@@ -53,10 +105,11 @@ func (d *Door) send(c *gin.Context) error {
 	if err := d.Limits.write(c, who); err != nil {
 		return err
 	}
-	since, err := parseSince(c.Request.URL.RawQuery)
+	q, err := parseQuery(c.Request.URL.RawQuery)
 	if err != nil {
 		return err
 	}
+	since := q.since
 	sending, err := readSending(c.Request, cmp.Or(who.region.Settings.MaxText, bridge.DefaultMaxText))
 	if err != nil {
 		return err
@@ -91,10 +144,36 @@ func (d *Door) send(c *gin.Context) error {
 type state struct {
 	Messages          []message `json:"messages"`
 	EvaluationConsent bool      `json:"evaluation_consent"`
-	ChatbotTyping     bool      `json:"chatbot_typing"` // always false: no bot writes here
-	TicketURL         string    `json:"ticket_url"`     // always there, because apps need the key
-	Seq               int64     `json:"seq"`            // of the device; what it hands back as since
+	ChatbotTyping     bool      `json:"chatbot_typing"`  // always false: no bot writes here
+	TicketURL         string    `json:"ticket_url"`      // always there, because apps need the key
+	Seq               int64     `json:"seq"`             // of the device; what it hands back as since
+	Reset             bool      `json:"reset,omitempty"` // since could not be kept: this is everything
+	Chat              chatState `json:"chat"`
 	ChatToken         string    `json:"chat_token,omitempty"`
+}
+
+// chatState is what is to be said of a device's chat as a whole. Streams compare
+// it and tell when it differs.
+type chatState struct {
+	State string `json:"state"`
+}
+
+// The states of a chat. An open one may have no ticket yet.
+const (
+	chatNone   = "none"
+	chatOpen   = "open"
+	chatClosed = "closed" // the next message opens it again, or another
+)
+
+func chatOf(h *bridge.History) chatState {
+	switch {
+	case h.Chat.ID == 0:
+		return chatState{State: chatNone}
+	case h.Chat.TicketState == bridge.TicketClosed:
+		return chatState{State: chatClosed}
+	default:
+		return chatState{State: chatOpen}
+	}
 }
 
 // message is a message on the wire. The keys up to content are those of the
@@ -155,7 +234,7 @@ func wireMessage(m *bridge.Message) message {
 }
 
 func (d *Door) answerState(c *gin.Context, r *bridge.Region, h bridge.History, tag etag, token string) error {
-	out := state{Messages: make([]message, len(h.Messages)), Seq: int64(h.Seq), ChatToken: token}
+	out := state{Messages: make([]message, len(h.Messages)), Seq: int64(h.Seq), Reset: h.Anew, Chat: chatOf(&h), ChatToken: token}
 	for i := range h.Messages {
 		out.Messages[i] = wireMessage(&h.Messages[i])
 	}

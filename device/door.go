@@ -42,6 +42,8 @@ type Regions interface {
 type Watermarks interface {
 	Seq(r bridge.RegionID, d bridge.DeviceHash) (bridge.Seq, bool)
 	Learn(c bridge.Change)
+	// Watch tells of changes of a device until stop; see realtime.
+	Watch(r bridge.RegionID, d bridge.DeviceHash) (news <-chan struct{}, stop func())
 }
 
 // Deps is what the door works with. What says nothing of nil is required.
@@ -53,6 +55,8 @@ type Deps struct {
 	// TicketURL is the address at which agents see a ticket. It is asked only
 	// for regions that reveal it.
 	TicketURL func(r *bridge.Region, id bridge.TicketID) string
+	// Streams keeps what lasts: event streams, sockets, polls that wait.
+	Streams Streams
 	// Limits of writing; the zero value has none.
 	Limits Limits
 	Rights Rights
@@ -69,11 +73,12 @@ type Door struct {
 	buffers sync.Pool // of *bytes.Buffer, for answers
 	tokens  tokens
 	seal    seal
+	pace    pace
 }
 
 // New makes a door.
 func New(deps Deps) *Door {
-	d := &Door{Deps: deps, seal: deps.TokenKey}
+	d := &Door{Deps: deps, seal: deps.TokenKey, pace: pace{beat: beatEvery, patience: patience, again: lookAgain}}
 	d.buffers.New = func() any { return new(bytes.Buffer) }
 	return d
 }
@@ -99,6 +104,8 @@ func (d *Door) Routes(r gin.IRouter) {
 	d.get(r, "/api/v3/:x/:y/chat/:device/export/", rights.export)
 	d.get(r, "/api/v3/:x/erasures/:receipt/", rights.erasure)
 	r.POST("/api/v3/:x/:y/chat/:device/stream-ticket/", server.H(d.issueTicket))
+	d.get(r, "/api/v3/:x/:y/chat/:device/events/", d.events)
+	d.get(r, "/api/v3/:x/:y/chat/:device/socket/", d.socket)
 	d.get(r, "/api/v3/:x/is_chat_enabled/", d.regionEnabled)
 	d.get(r, "/api/v3/:x/:y/is_chat_enabled/", d.deviceEnabled)
 	d.get(r, "/api/v3/regions/", d.regionList)

@@ -197,10 +197,27 @@ func (d *Door) streamCaller(c *gin.Context) (caller, error) {
 		return d.caller(c)
 	}
 	who, err := d.address(c)
-	if err == nil && !d.seal.checkTicket(&who, ticket, d.Now()) {
-		err = bridge.ErrTicketInvalid
+	if err != nil {
+		return who, err
 	}
+	if !d.seal.checkTicket(&who, ticket, d.Now()) {
+		c.Writer.Header()["Www-Authenticate"] = []string{"Bearer"}
+		return who, bridge.ErrTicketInvalid
+	}
+	who.token, err = d.readToken(c.Request.Context(), &who)
 	return who, err
+}
+
+// outdated says whether a device that is still being told has got a chat token
+// since the caller was let in, and remembers it otherwise.
+func (d *Door) outdated(who *caller, h *bridge.History) bool {
+	if h.Token != (bridge.TokenHash{}) && h.Token != who.token {
+		return true
+	}
+	if h.Seq != 0 {
+		d.tokens.put(deviceKey{who.region.ID, who.device}, tokenAt{h.Token, h.Seq})
+	}
+	return false
 }
 
 // issueTicket gives a ticket with which the device may open a stream soon.

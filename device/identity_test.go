@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/go-jose/go-jose/v4"
 
 	"deskbridge/bridge"
@@ -360,5 +361,64 @@ func TestTheUsersOwnRights(t *testing.T) {
 	decode(t, ticket.body, &issued)
 	if ticket.status != http.StatusOK || issued.Ticket == "" || issued.ExpiresIn != 60 || ticket.header.Get("Cache-Control") != "no-store" {
 		t.Errorf("%d %s", ticket.status, ticket.body)
+	}
+}
+
+// A browser cannot send headers with a stream: a ticket opens it. A stream of
+// before the device had a token tells nothing of what comes after.
+func TestStreamsFollowTheToken(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	path := chatPath("testland", "de", "d1")
+	w.post(path, "message=before").state(t)
+	dial := func(query string) (*websocket.Conn, int) {
+		t.Helper()
+		conn, answer, err := websocket.Dial(t.Context(), w.url+path+"socket/"+query, nil)
+		if err != nil && answer == nil {
+			t.Fatal(err)
+		}
+		return conn, answer.StatusCode
+	}
+	old, status := dial("")
+	if status != http.StatusSwitchingProtocols {
+		t.Fatalf("before there is a token: %d", status)
+	}
+	token := chatTokenOf(t, w, "d1", "k")
+	var err error
+	var heard string
+	for err == nil {
+		var frame []byte
+		_, frame, err = old.Read(t.Context())
+		heard += string(frame)
+	}
+	if code := websocket.CloseStatus(err); code != 4001 || strings.Contains(heard, "Hallo") {
+		t.Errorf("the old stream ends with %v after %s", err, heard)
+	}
+	if _, status := dial(""); status != http.StatusUnauthorized {
+		t.Errorf("with the id alone: %d", status)
+	}
+	if _, status := dial("?ticket=x"); status != http.StatusUnauthorized {
+		t.Errorf("with a wrong ticket: %d", status)
+	}
+	var issued struct{ Ticket string }
+	decode(t, w.post(path+"stream-ticket/", "", "X-Chat-Token", token).body, &issued)
+	conn, status := dial("?since=0&ticket=" + issued.Ticket)
+	if status != http.StatusSwitchingProtocols {
+		t.Fatalf("with a ticket: %d", status)
+	}
+	w.post(path, "message=after", "X-Chat-Token", token).state(t)
+	for heard = ""; !strings.Contains(heard, "after"); {
+		_, frame, err := conn.Read(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		heard += string(frame)
+	}
+	if err := conn.CloseNow(); err != nil {
+		t.Error(err)
+	}
+	// Polls take no ticket.
+	if got := w.get(path + "?ticket=" + issued.Ticket); got.status != http.StatusUnauthorized {
+		t.Errorf("a poll with a ticket: %d", got.status)
 	}
 }

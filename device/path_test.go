@@ -46,6 +46,10 @@ func (echo) Seq(bridge.RegionID, bridge.DeviceHash) (bridge.Seq, bool) { return 
 
 func (echo) Learn(bridge.Change) {}
 
+func (echo) Watch(bridge.RegionID, bridge.DeviceHash) (<-chan struct{}, func()) {
+	return nil, func() {}
+}
+
 // slugs knows regions by name only.
 type slugs []string
 

@@ -68,7 +68,7 @@ func TestAStreamOpensWithATicket(t *testing.T) {
 	}}
 	door := New(Deps{
 		TokenKey: []byte("a key"), Now: time.Now, Hasher: bridge.NewHasher([]byte("k")), Regions: oneRegion{region},
-		Identities: refusing{},
+		Identities: refusing{}, Chats: tokenless{},
 	})
 	frame, err := server.New(server.Config{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -104,4 +104,11 @@ type refusing struct{}
 
 func (refusing) Check(context.Context, *bridge.Region, string, string) error {
 	return bridge.ErrIdentityMissing
+}
+
+// tokenless knows devices without a chat token.
+type tokenless struct{ Chats }
+
+func (tokenless) Token(context.Context, *bridge.Region, bridge.DeviceHash) (bridge.TokenHash, bridge.Seq, error) {
+	return bridge.TokenHash{}, 0, nil
 }

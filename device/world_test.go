@@ -42,6 +42,8 @@ type world struct {
 	marks     *realtime.Watermarks
 	exposures *bridge.Exposures
 	told      *told
+	door      *device.Door
+	frame     *server.Server
 	asked     atomic.Int64 // how often the heart was asked for anything
 	routes    routers.Router
 }
@@ -154,7 +156,9 @@ func newWorld(t testing.TB, configure ...func(*device.Deps, *server.Config)) *wo
 	if err != nil {
 		t.Fatal(err)
 	}
-	device.New(deps).Routes(frame.Limited())
+	deps.Streams, w.frame = frame, frame
+	w.door = device.New(deps)
+	w.door.Routes(frame.Limited())
 	web := httptest.NewServer(frame.Engine())
 	w.url = web.URL
 	w.loadSpec()

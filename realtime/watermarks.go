@@ -57,11 +57,12 @@ type Watermarks struct {
 	young    map[device]bridge.Seq
 	old      map[device]bridge.Seq
 	turnedAt time.Time
+	watched  map[device]*watched
 }
 
 // NewWatermarks makes an empty memory; it trusts itself only while Run works.
 func NewWatermarks(deps Deps) *Watermarks {
-	return &Watermarks{Deps: deps, young: make(map[device]bridge.Seq), turnedAt: deps.Now()}
+	return &Watermarks{Deps: deps, young: make(map[device]bridge.Seq), watched: make(map[device]*watched), turnedAt: deps.Now()}
 }
 
 // Seq gives the newest Seq of a device; false says that only the database knows.
@@ -101,8 +102,8 @@ func (w *Watermarks) Publish(changes ...bridge.Change) {
 	}
 }
 
-// apply moves what is remembered on. Devices that did not ask are not
-// remembered: they cost memory and nobody wants to know.
+// apply moves what is remembered on, and tells who watches. Devices that did not
+// ask are not remembered: they cost memory and nobody wants to know.
 func (w *Watermarks) apply(changes []bridge.Change) {
 	if len(changes) == 0 {
 		return
@@ -110,6 +111,7 @@ func (w *Watermarks) apply(changes []bridge.Change) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, c := range changes {
+		w.tell(c)
 		key := device{c.Region, c.Device}
 		for _, generation := range []map[device]bridge.Seq{w.young, w.old} {
 			seq, known := generation[key]
@@ -155,7 +157,8 @@ func (w *Watermarks) Run(ctx context.Context) error {
 func (w *Watermarks) look(ctx context.Context) {
 	began := w.Now()
 	since := time.UnixMilli(w.looked.Load())
-	if began.Sub(since) > generationAge {
+	paused := began.Sub(since) > generationAge
+	if paused {
 		// After a pause (or at the start) nothing remembered is trusted.
 		w.mu.Lock()
 		w.turn()
@@ -172,6 +175,9 @@ func (w *Watermarks) look(ctx context.Context) {
 	}
 	w.apply(changes)
 	w.mu.Lock()
+	if paused {
+		w.tellAll()
+	}
 	if began.Sub(w.turnedAt) > generationAge {
 		w.turn()
 	}

@@ -140,9 +140,14 @@ func (l *Limiter) Check(c *gin.Context, key string) error {
 
 // tooMany sets Retry-After, at least a second, and gives bridge.ErrRateLimited.
 func tooMany(c *gin.Context, wait time.Duration) error {
+	return retryLater(c, wait, bridge.ErrRateLimited)
+}
+
+// retryLater sets Retry-After, at least a second, and gives the error back.
+func retryLater(c *gin.Context, wait time.Duration, err error) error {
 	seconds := int64((wait + time.Second - 1) / time.Second)
 	c.Writer.Header().Set("Retry-After", strconv.FormatInt(max(seconds, 1), 10))
-	return bridge.ErrRateLimited
+	return err
 }
 
 // MaxBody bounds the bodies of a route, in bytes: reading beyond it fails with

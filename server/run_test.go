@@ -18,6 +18,7 @@ import (
 
 // running is a server on a real socket with a route that waits.
 type running struct {
+	server  *server.Server
 	addr    string
 	entered chan struct{}
 	release chan struct{}
@@ -30,7 +31,7 @@ type running struct {
 func run(t *testing.T, cfg server.Config) *running {
 	t.Helper()
 	s, log := frame(t, cfg)
-	r := &running{entered: make(chan struct{}), release: make(chan struct{}), ended: make(chan error, 1), log: log}
+	r := &running{server: s, entered: make(chan struct{}), release: make(chan struct{}), ended: make(chan error, 1), log: log}
 	wait := func(c *gin.Context) {
 		r.entered <- struct{}{}
 		select {

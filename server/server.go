@@ -66,6 +66,10 @@ type Config struct {
 	// Connections bounds what one client address may have open at a time:
 	// connections, and behind a trusted proxy running requests. 0: no limit.
 	Connections int
+	// Streams bounds the answers that last at a time, StreamsPerDevice those of
+	// one device. 0: no limit.
+	Streams          int
+	StreamsPerDevice int
 	// ExemptLoopback frees clients on loopback addresses from these limits.
 	ExemptLoopback bool
 	// Shared makes the limits those of all instances. nil: this one counts alone.
@@ -89,6 +93,7 @@ type Server struct {
 	reads   *Limiter
 	crowd   *crowd // nil: no limit
 	health  *health
+	streams *streams
 
 	refused     atomic.Int64 // answers 429 since the last line about them
 	refusedTold atomic.Int64 // its time, Unix seconds
@@ -121,6 +126,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s.crowd = newCrowd(cfg.Connections)
+	s.streams = newStreams(cfg.Streams, cfg.StreamsPerDevice)
 	var prefix [4]byte
 	if _, err := rand.Read(prefix[:]); err != nil {
 		return nil, fmt.Errorf("random request ids: %w", err)
@@ -163,8 +169,8 @@ func (s *Server) Engine() *gin.Engine { return s.engine }
 // bridge.ErrRateLimited, or bridge.ErrBodyTooLarge.
 func (s *Server) Limited() gin.IRouter { return s.limited }
 
-// Run serves on ln until ctx ends; then it takes no new requests, lets the
-// running ones finish within Config.ShutdownTimeout and returns nil. Requests
+// Run serves on ln until ctx ends; then it takes no new requests, tells streams
+// to end, lets the running ones finish within Config.ShutdownTimeout and returns nil. Requests
 // that are still running after it are cut off, which is logged. Any other end
 // is an error.
 func (s *Server) Run(ctx context.Context, ln net.Listener) error {
@@ -190,9 +196,10 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 		return fmt.Errorf("serve %s: %w", ln.Addr(), err)
 	case <-ctx.Done():
 	}
+	s.streams.stop()
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.ShutdownTimeout)
 	defer cancel()
-	if err := srv.Shutdown(grace); err != nil {
+	if err := srv.Shutdown(grace); err != nil || !s.streams.wait(grace) {
 		s.log.Warn("requests were cut off", "after", s.cfg.ShutdownTimeout)
 		if err := srv.Close(); err != nil {
 			s.log.Debug("closing connections", "error", err)

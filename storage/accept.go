@@ -153,18 +153,21 @@ func relabel(h *held, previous string) error {
 // get its answers.
 func (s chats) open(h *held, sub *bridge.Submission) error {
 	now := milli(sub.Now)
-	var desk bridge.DeskID
-	if err := one(h.tx, "SELECT desk_id FROM regions WHERE id = ?"+s.share, []any{sub.Region.ID}, &desk); err != nil {
+	var (
+		desk  bridge.DeskID
+		floor int64
+	)
+	if err := one(h.tx, "SELECT desk_id, seq_floor FROM regions WHERE id = ?"+s.share, []any{sub.Region.ID}, &desk, &floor); err != nil {
 		if none(err) {
 			return bridge.ErrRegionNotFound
 		}
 		return fmt.Errorf("read desk: %w", err)
 	}
 	if h.d.id == 0 {
-		h.d = device{region: sub.Region.ID, hash: sub.Device, alias: sub.Alias, openedAt: now}
+		h.d = device{region: sub.Region.ID, hash: sub.Device, alias: sub.Alias, seq: floor, pruned: floor + 1, openedAt: now}
 		var err error
-		h.d.id, err = insert(h.tx, "INSERT INTO devices (region_id, device_hash, alias, seq, changed_at, current_chat_id, last_message_at, opened_at) VALUES (?, ?, ?, 0, ?, 0, 0, ?)",
-			sub.Region.ID, sub.Device[:], sub.Alias, now, now)
+		h.d.id, err = insert(h.tx, "INSERT INTO devices (region_id, device_hash, alias, seq, changed_at, current_chat_id, last_message_at, opened_at, pruned_seq) VALUES (?, ?, ?, ?, ?, 0, 0, ?, ?)",
+			sub.Region.ID, sub.Device[:], sub.Alias, floor, now, now, h.d.pruned)
 		if err != nil {
 			return fmt.Errorf("insert device: %w", err)
 		}
@@ -211,10 +214,11 @@ func add(h *held, sub *bridge.Submission) (bridge.Accepted, error) {
 	if _, err := h.save(); err != nil {
 		return bridge.Accepted{}, err
 	}
-	history := bridge.History{Chat: h.c.Chat, Seq: m.Seq, Messages: []bridge.Message{m}}
+	history := bridge.History{Token: tokenHash(h.d.token), Chat: h.c.Chat, Seq: m.Seq, Anew: sub.Since > 0, Messages: []bridge.Message{m}}
 	history.Chat.Device, history.Chat.Alias = h.d.hash, h.d.alias
 	if h.was > 0 { // there was something before
-		if err := readMessages(h.tx, h.d.id, sub.Since, &history); err != nil {
+		history.Anew = false
+		if err := readMessages(h.tx, h.d.id, sub.Since, bridge.Seq(h.d.pruned), &history); err != nil {
 			return bridge.Accepted{}, err
 		}
 	}

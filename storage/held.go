@@ -19,6 +19,7 @@ type device struct {
 	seq      int64
 	current  int64 // chat
 	last     int64 // created_at of the newest message
+	pruned   int64 // highest seq that is not stored any more
 	openedAt int64
 	token    []byte // hash of the chat token; empty: none
 }
@@ -45,14 +46,14 @@ type held struct {
 	was int64 // the device's seq before
 }
 
-const deviceColumns = "SELECT d.id, d.region_id, d.device_hash, d.alias, d.seq, d.current_chat_id, d.last_message_at, d.opened_at, d.token_hash FROM devices d WHERE "
+const deviceColumns = "SELECT d.id, d.region_id, d.device_hash, d.alias, d.seq, d.current_chat_id, d.last_message_at, d.opened_at, d.pruned_seq, d.token_hash FROM devices d WHERE "
 
 // lockDevice reads a device and holds it. The error is sql.ErrNoRows if there
 // is none.
 func (db *database) lockDevice(tx *gorm.DB, where string, args ...any) (device, error) {
 	var d device
 	var hash []byte
-	err := one(tx, deviceColumns+where+db.lock, args, &d.id, &d.region, &hash, &d.alias, &d.seq, &d.current, &d.last, &d.openedAt, &d.token)
+	err := one(tx, deviceColumns+where+db.lock, args, &d.id, &d.region, &hash, &d.alias, &d.seq, &d.current, &d.last, &d.openedAt, &d.pruned, &d.token)
 	copy(d.hash[:], hash)
 	return d, err
 }
@@ -67,7 +68,7 @@ func scanChat(scan func(...any) error, c *chat, rest ...any) error {
 		ticket        sql.Null[int64]
 		created, last int64
 	)
-	into := [20]any{&c.ID, &c.Region, &c.device, &c.Language, &consent, &c.consentAt, &c.Desk, &ticket, &c.Customer, &c.TicketState,
+	into := [24]any{&c.ID, &c.Region, &c.device, &c.Language, &consent, &c.consentAt, &c.Desk, &ticket, &c.Customer, &c.TicketState,
 		&c.checkedAt, &c.stateAt, &created, &last, &c.laneDue, &c.claim, &c.claimedUntil}
 	if err := scan(append(into[:17], rest...)...); err != nil {
 		return err

@@ -15,21 +15,24 @@ import (
 )
 
 // History reads a device's messages; see bridge.ChatStore. A since that is
-// ahead of the store (which a backup brought back) reads everything.
+// ahead of the store (which a backup brought back), or from before what was
+// pruned, reads everything.
 func (s chats) History(ctx context.Context, r *bridge.Region, d bridge.DeviceHash, since bridge.Seq, now time.Time) (bridge.History, error) {
 	if err := ctx.Err(); err != nil {
 		return bridge.History{}, err
 	}
 	tx := s.read.WithContext(s.quick(ctx))
 	var (
-		h     bridge.History
-		c     chat
-		found bool
+		h      bridge.History
+		c      chat
+		pruned bridge.Seq
+		token  []byte
+		found  bool
 	)
-	err := each(tx, "SELECT "+chatColumns+", d.alias, d.seq FROM devices d JOIN chats c ON c.id = d.current_chat_id WHERE d.region_id = ? AND d.device_hash = ?",
+	err := each(tx, "SELECT "+chatColumns+", d.alias, d.seq, d.pruned_seq, d.token_hash FROM devices d JOIN chats c ON c.id = d.current_chat_id WHERE d.region_id = ? AND d.device_hash = ?",
 		[]any{r.ID, d[:]}, func(scan func(...any) error) error {
 			found = true
-			return scanChat(scan, &c, &c.Alias, &h.Seq)
+			return scanChat(scan, &c, &c.Alias, &h.Seq, &pruned, &token)
 		})
 	if err != nil {
 		return bridge.History{}, failure(fmt.Errorf("read chat: %w", err))
@@ -38,8 +41,8 @@ func (s chats) History(ctx context.Context, r *bridge.Region, d bridge.DeviceHas
 		return bridge.History{}, bridge.ErrChatNotFound
 	}
 	h.Chat = c.Chat
-	h.Chat.Device = d
-	if err := readMessages(tx, c.device, since, &h); err != nil {
+	h.Chat.Device, h.Token = d, tokenHash(token)
+	if err := readMessages(tx, c.device, since, pruned, &h); err != nil {
 		return bridge.History{}, failure(err)
 	}
 	return h, nil
@@ -48,13 +51,14 @@ func (s chats) History(ctx context.Context, r *bridge.Region, d bridge.DeviceHas
 // readMessages reads what changed after since into a history whose Seq is set.
 // Their order is made here: sorting a few messages costs the database more than
 // finding them.
-func readMessages(tx *gorm.DB, device int64, since bridge.Seq, h *bridge.History) error {
+func readMessages(tx *gorm.DB, device int64, since, pruned bridge.Seq, h *bridge.History) error {
 	query, args := "m.device_id = ? AND m.seq > ?", []any{device, since}
 	switch {
 	case since == h.Seq:
 		h.Messages = nil
 		return nil
-	case since <= 0 || since > h.Seq:
+	case since <= 0 || since > h.Seq || since < pruned:
+		h.Anew = since > 0
 		query, args = "m.device_id = ? AND m.retracted = 0", args[:1]
 	}
 	h.Messages = make([]bridge.Message, 0, 16)

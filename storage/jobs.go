@@ -139,6 +139,7 @@ const (
 // removed is what one step removed.
 type removed struct {
 	chats, messages, devices int
+	floor                    int64 // highest seq of a removed device
 	changes                  []bridge.Change
 }
 
@@ -233,12 +234,23 @@ func (db *database) removeChats(ctx context.Context, id bridge.RegionID, before 
 				return fmt.Errorf("remove chat: %w", err)
 			}
 		}
-		return nil
+		return raiseFloor(tx, id, step.floor)
 	})
 	if err == nil && step.chats == 0 {
 		return db.removeChats(ctx, id, before) // all of them were written in just now
 	}
 	return step, err
+}
+
+// raiseFloor lets a region's new devices begin above the seq of a removed one.
+// It comes last in its transaction: who opens a chat holds the device, and then
+// asks for the region.
+func raiseFloor(tx *gorm.DB, region bridge.RegionID, seq int64) error {
+	if seq == 0 {
+		return nil
+	}
+	_, err := exec(tx, "UPDATE regions SET seq_floor = ? WHERE id = ? AND seq_floor < ?", seq, region, seq)
+	return err
 }
 
 // removeChat removes a chat, unless it was written in meanwhile.
@@ -255,7 +267,10 @@ func (db *database) removeChat(tx *gorm.DB, id bridge.ChatID, before time.Time, 
 	if _, err := exec(tx, "UPDATE articles SET message_id = NULL, visible = 0, barred = 1 WHERE chat_id <> ? AND message_id IN (SELECT id FROM messages WHERE chat_id = ?)", id, id); err != nil {
 		return err
 	}
-	var messages int64
+	var messages, pruned int64
+	if err := one(tx, "SELECT COALESCE(MAX(seq), 0) FROM messages WHERE chat_id = ?", []any{id}, &pruned); err != nil {
+		return err
+	}
 	for _, table := range []string{"outbox", "articles", "messages"} {
 		if messages, err = exec(tx, "DELETE FROM "+table+" WHERE chat_id = ?", id); err != nil {
 			return err
@@ -273,6 +288,7 @@ func (db *database) removeChat(tx *gorm.DB, id bridge.ChatID, before time.Time, 
 	gone := bridge.Change{Region: h.d.region, Device: h.d.hash}
 	if newest == 0 {
 		step.devices++
+		step.floor = max(step.floor, h.d.seq)
 		step.tell(gone)
 		_, err := exec(tx, "DELETE FROM devices WHERE id = ?", h.d.id)
 		return err
@@ -282,7 +298,7 @@ func (db *database) removeChat(tx *gorm.DB, id bridge.ChatID, before time.Time, 
 	}
 	gone.Seq = bridge.Seq(h.d.seq + 1)
 	step.tell(gone)
-	_, err = exec(tx, "UPDATE devices SET seq = ?, changed_at = ?, current_chat_id = ? WHERE id = ?", h.d.seq+1, milli(h.now), newest, h.d.id)
+	_, err = exec(tx, "UPDATE devices SET seq = ?, changed_at = ?, current_chat_id = ?, pruned_seq = ? WHERE id = ?", h.d.seq+1, milli(h.now), newest, max(h.d.pruned, pruned), h.d.id)
 	return err
 }
 

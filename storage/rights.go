@@ -46,6 +46,10 @@ func (s rights) Erase(ctx context.Context, e bridge.Erasing) error {
 		if d.id == 0 && !w.found {
 			return bridge.ErrChatNotFound
 		}
+		// Before the row that refers to the region, which would share its lock first.
+		if err := raiseFloor(tx, e.Region.ID, d.seq); err != nil {
+			return fmt.Errorf("raise floor: %w", err)
+		}
 		traces, err := json.Marshal(w.traces)
 		if err != nil {
 			return fmt.Errorf("encode traces: %w", err)

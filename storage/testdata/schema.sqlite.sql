@@ -74,7 +74,7 @@ CREATE TABLE devices (
     changed_at      INTEGER NOT NULL,
     current_chat_id INTEGER NOT NULL, -- 0: none
     last_message_at INTEGER NOT NULL,
-    opened_at       INTEGER NOT NULL, token_hash BLOB, -- first chat
+    opened_at       INTEGER NOT NULL, pruned_seq INTEGER NOT NULL DEFAULT 0, token_hash BLOB, -- first chat
     UNIQUE (region_id, device_hash)
 ) STRICT;
 
@@ -203,7 +203,7 @@ CREATE TABLE regions (
     webhook_secret TEXT    NOT NULL,
     webhook_token  TEXT    NOT NULL,
     updated_at     INTEGER NOT NULL
-, identity_secret TEXT NOT NULL DEFAULT '', privacy_token TEXT NOT NULL DEFAULT '') STRICT;
+, seq_floor INTEGER NOT NULL DEFAULT 0, identity_secret TEXT NOT NULL DEFAULT '', privacy_token TEXT NOT NULL DEFAULT '') STRICT;
 
 CREATE TABLE testers (
     region_id   INTEGER NOT NULL REFERENCES regions (id),
