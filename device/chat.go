@@ -40,7 +40,7 @@ func (d *Door) read(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if d.outdated(&who, &history) {
+	if d.tokens.outdated(&who, &history) {
 		return bridge.ErrChatToken
 	}
 	d.Watermarks.Learn(bridge.Change{Region: who.region.ID, Device: who.device, Seq: history.Seq})
@@ -69,7 +69,7 @@ func (d *Door) await(c *gin.Context, who caller, q query, condition []string) er
 		if err != nil && (!absent || last) {
 			return err
 		}
-		if d.outdated(&who, &history) {
+		if d.tokens.outdated(&who, &history) {
 			return bridge.ErrChatToken
 		}
 		tag := stateTag(who.region, history.Seq, q.since)
@@ -116,7 +116,7 @@ func (d *Door) send(c *gin.Context) error {
 	}
 	sending.Device, sending.Language, sending.Since = who.device, who.language, since
 	sending.AppVersion = c.Request.Header.Get(headerAppVersion)
-	token, err := d.wantsToken(c, who, &sending)
+	token, err := d.tokens.wanted(c, who, &sending)
 	if err != nil {
 		return err
 	}

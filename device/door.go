@@ -71,7 +71,7 @@ type Deps struct {
 type Door struct {
 	Deps
 	buffers sync.Pool // of *bytes.Buffer, for answers
-	tokens  tokens
+	tokens  *tokens
 	seal    seal
 	pace    pace
 }
@@ -79,6 +79,7 @@ type Door struct {
 // New makes a door.
 func New(deps Deps) *Door {
 	d := &Door{Deps: deps, seal: deps.TokenKey, pace: pace{beat: beatEvery, patience: patience, again: lookAgain}}
+	d.tokens = &tokens{seal: d.seal, store: d.Chats, marks: d.Watermarks}
 	d.buffers.New = func() any { return new(bytes.Buffer) }
 	return d
 }

@@ -126,7 +126,7 @@ func (s *stream) run(ctx context.Context, stopping <-chan struct{}) error {
 		if look {
 			h, err := s.read(ctx)
 			if err == nil {
-				if s.door.outdated(&s.who, &h) {
+				if s.door.tokens.outdated(&s.who, &h) {
 					s.line.end(bridge.ErrChatToken)
 					return nil
 				}
