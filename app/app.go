@@ -32,6 +32,7 @@ type App struct {
 	watermarks *realtime.Watermarks
 	receiver   *bridge.Receiver
 	pump       *bridge.Pump
+	fastLane   *bridge.FastLane
 	chats      *bridge.Chats
 	exposures  *bridge.Exposures
 	eraser     *bridge.Eraser
@@ -108,6 +109,7 @@ func (a *App) assemble(ctx context.Context) error {
 		Lanes: a.Store, Tickets: a.Store, Desk: a.Desk, Regions: a.Regions, Receiver: a.receiver, Publisher: a.watermarks,
 		Log: a.log, Now: a.now, Horizon: a.cfg.Zammad.WriteHorizon,
 	})
+	a.fastLane = bridge.NewFastLane(bridge.FastLaneDeps{Receiver: a.receiver, Watchers: a.watermarks, Waiting: a.Store, Log: a.log, Now: a.now})
 	a.exposures = bridge.NewExposures(a.Store, a.log)
 	a.chats = bridge.NewChats(bridge.ChatsDeps{
 		Store: a.Store, Publisher: a.watermarks, Exposures: a.exposures, Wake: a.pump.Wake, Now: a.now,

@@ -147,6 +147,12 @@ type Article struct {
 	CreatedAt time.Time
 }
 
+// answers says whether an article is what an agent says to the user.
+func (a Article) answers() bool {
+	_, own := ParseHeader(a.Header)
+	return a.Public && !a.FromUser && !a.Automatic && !own
+}
+
 // DeskErrorKind says what a failed call to the desk means for the work.
 type DeskErrorKind string
 

@@ -32,10 +32,13 @@ type ReceiverDeps struct {
 
 // Receiver brings what agents write to the devices. Webhook deliveries and
 // reconciliation go through it alike.
-type Receiver struct{ ReceiverDeps }
+type Receiver struct {
+	ReceiverDeps
+	punctuality punctuality
+}
 
 // NewReceiver puts a Receiver together.
-func NewReceiver(deps ReceiverDeps) *Receiver { return &Receiver{deps} }
+func NewReceiver(deps ReceiverDeps) *Receiver { return &Receiver{ReceiverDeps: deps} }
 
 // Deliver relays a stored webhook delivery. An error means that it should be
 // tried again later; everything that is nobody's fault is an outcome.
@@ -70,6 +73,11 @@ func (r *Receiver) Deliver(ctx context.Context, d Delivery) (DeliveryOutcome, er
 		}
 		return r.outcome(r.readWhole(ctx, region, ticket, known))
 	}
+	for _, a := range ticket.Included {
+		if a.answers() {
+			r.punctuality.saw(region.ID, d.Received.Sub(a.CreatedAt), true, r.Now())
+		}
+	}
 	return r.outcome(r.receive(ctx, region, ticket, known))
 }
 
@@ -89,7 +97,7 @@ func (r *Receiver) unknown(err error) (DeliveryOutcome, error) {
 // Failure policy: a note that may have been written is not written again; the
 // next answer brings another chance.
 func (r *Receiver) undeliverable(ctx context.Context, region *Region, t Ticket) error {
-	answered := slices.ContainsFunc(t.Included, func(a Article) bool { return a.Public && !a.FromUser && !a.Automatic })
+	answered := slices.ContainsFunc(t.Included, Article.answers)
 	if !answered || !region.namesCustomer(t.Login) {
 		return nil
 	}
@@ -189,6 +197,11 @@ func (r *Receiver) readWhole(ctx context.Context, region *Region, t Ticket, know
 	}
 	if err := r.doubt(ctx, region, known, t.ID, articles); err != nil {
 		return err
+	}
+	for _, a := range articles {
+		if _, old := known.Articles[a.ID]; !old && !a.Foreign && a.answers() {
+			r.punctuality.saw(region.ID, r.Now().Sub(a.CreatedAt), false, r.Now())
+		}
 	}
 	return r.record(ctx, region, t, known, Receipt{
 		Chat: known.Chat.ID, Articles: articles, State: t.State, StateAt: t.ChangedAt, Complete: true, CheckedAt: t.ChangedAt,

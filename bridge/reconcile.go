@@ -34,10 +34,6 @@ const (
 // It returns the number of changed and of repaired tickets. The error joins
 // those of single desks.
 func (r *Receiver) Reconcile(ctx context.Context, dryRun bool) (map[string]int, error) {
-	type access struct {
-		desk  DeskID
-		token Secret
-	}
 	desks := make(map[access]*Region)
 	for _, region := range r.Regions.All() {
 		if region.Settings.ZammadURL != "" && region.ZammadToken != "" {
@@ -54,8 +50,6 @@ func (r *Receiver) Reconcile(ctx context.Context, dryRun bool) (map[string]int, 
 	)
 	for _, region := range desks {
 		wg.Go(func() {
-			ctx, cancel := context.WithTimeout(ctx, reconcilePatience)
-			defer cancel()
 			changed, read, err := r.reconcileDesk(ctx, region, dryRun)
 			mu.Lock()
 			defer mu.Unlock()
@@ -70,8 +64,22 @@ func (r *Receiver) Reconcile(ctx context.Context, dryRun bool) (map[string]int, 
 	return counts, errors.Join(failed...)
 }
 
+// access is what makes two regions see the same tickets.
+type access struct {
+	desk  DeskID
+	token Secret
+}
+
+// hasten does a round of its own for the desk of one region.
+func (r *Receiver) hasten(ctx context.Context, region *Region) error {
+	_, _, err := r.reconcileDesk(ctx, region, false)
+	return err
+}
+
 // reconcileDesk does one round with the token of one region.
 func (r *Receiver) reconcileDesk(ctx context.Context, region *Region, dryRun bool) (changed, read int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, reconcilePatience)
+	defer cancel()
 	name := "reconcile/" + strconv.FormatInt(int64(region.Desk), 10) + "/" + strconv.FormatInt(int64(region.ID), 10)
 	mark, err := r.Tickets.Mark(ctx, name)
 	if err != nil {

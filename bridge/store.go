@@ -133,6 +133,13 @@ type TicketStore interface {
 	SetMark(ctx context.Context, name string, at time.Time) error
 }
 
+// WaitingStore is what the fast lane needs.
+type WaitingStore interface {
+	// Waiting says whether one of the devices has a message in the desk that no
+	// agent has answered yet.
+	Waiting(ctx context.Context, r RegionID, devices []DeviceHash) (bool, error)
+}
+
 // InboxStore keeps webhook deliveries until they are relayed.
 type InboxStore interface {
 	// StoreDelivery keeps a delivery and returns when it is durable. It says
@@ -214,6 +221,7 @@ type Store interface {
 	LaneStore
 	LetterStore
 	TicketStore
+	WaitingStore
 	InboxStore
 	RegionStore
 	RightsStore

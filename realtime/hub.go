@@ -67,6 +67,19 @@ func (of *watched) wake() {
 	}
 }
 
+// Watchers lists the devices of a region that somebody watches here.
+func (w *Watermarks) Watchers(r bridge.RegionID) []bridge.DeviceHash {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	var devices []bridge.DeviceHash
+	for key := range w.watched {
+		if key.region == r {
+			devices = append(devices, key.hash)
+		}
+	}
+	return devices
+}
+
 // Watched counts the devices that somebody watches.
 func (w *Watermarks) Watched() int {
 	w.mu.RLock()

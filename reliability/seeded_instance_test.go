@@ -64,6 +64,7 @@ func (w *world) boot() (*instance, error) {
 	})
 	in.chats = bridge.NewChats(bridge.ChatsDeps{Store: store, Publisher: nobody{}, Exposures: bridge.NewExposures(store, log), Wake: pump.Wake, Now: now})
 	keeper := bridge.NewKeeper(bridge.KeeperDeps{Jobs: store, Lanes: store, Regions: in.regions, Publisher: nobody{}, Log: log, Now: now})
+	fast := bridge.NewFastLane(bridge.FastLaneDeps{Receiver: receiver, Watchers: everybody{w}, Waiting: store, Log: log, Now: now})
 	clock, err := jobs.New(jobs.Deps{Store: store, Instance: in.name, Now: now, Log: log, Jobs: []jobs.Job{
 		{Name: "reconcile", Schedule: "@every 30s", Run: receiver.Reconcile, Quiet: true},
 		{Name: "outbox-sweep", Schedule: "@every 5m", Run: keeper.Sweep, Quiet: true},
@@ -81,7 +82,7 @@ func (w *world) boot() (*instance, error) {
 	}
 	hooks.Routes(frame.Engine())
 	in.door = frame.Engine()
-	for _, run := range []func(context.Context) error{pump.Run, hooks.Run, clock.Run} {
+	for _, run := range []func(context.Context) error{pump.Run, hooks.Run, clock.Run, fast.Run} {
 		in.runs.Go(func() { _ = run(ctx) }) // they return nil, or end by Goexit
 	}
 	w.all = append(w.all, in)
@@ -154,6 +155,11 @@ func (in *instance) shut() {
 	in.stop()
 	in.runs.Wait()
 }
+
+// everybody is connected to every instance.
+type everybody struct{ w *world }
+
+func (e everybody) Watchers(bridge.RegionID) []bridge.DeviceHash { return []bridge.DeviceHash{{1}, {2}} }
 
 type nobody struct{}
 

@@ -43,6 +43,11 @@ func (m mortal) History(ctx context.Context, r *bridge.Region, d bridge.DeviceHa
 	return out, err
 }
 
+func (m mortal) Waiting(ctx context.Context, r bridge.RegionID, devices []bridge.DeviceHash) (out bool, err error) {
+	err = m.read(func() (err error) { out, err = m.Store.Waiting(ctx, r, devices); return })
+	return out, err
+}
+
 func (m mortal) DueDesks(ctx context.Context, now time.Time) (out []bridge.DeskID, err error) {
 	err = m.read(func() (err error) { out, err = m.Store.DueDesks(ctx, now); return })
 	return out, err

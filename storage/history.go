@@ -165,3 +165,24 @@ func (s chats) ChangedSince(ctx context.Context, since time.Time) ([]bridge.Chan
 	})
 	return changes, failure(err)
 }
+
+// Waiting says whether one of the devices waits for an answer; see
+// bridge.WaitingStore.
+func (s chats) Waiting(ctx context.Context, r bridge.RegionID, devices []bridge.DeviceHash) (bool, error) {
+	tx := s.read.WithContext(ctx)
+	for part := range slices.Chunk(devices, ticketsAtOnce) {
+		hashes := make([][]byte, len(part))
+		for i := range part {
+			hashes[i] = part[i][:]
+		}
+		list, args := in(hashes)
+		var n int
+		err := one(tx, "SELECT COUNT(*) FROM devices d WHERE d.region_id = ? AND d.device_hash IN "+list+
+			" AND EXISTS (SELECT 1 FROM messages m WHERE m.chat_id = d.current_chat_id AND m.status = 'sent' AND m.author = 'user')",
+			append([]any{r}, args...), &n)
+		if err != nil || n > 0 {
+			return n > 0, failure(err)
+		}
+	}
+	return false, nil
+}
