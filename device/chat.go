@@ -129,7 +129,9 @@ func (d *Door) send(c *gin.Context) error {
 		return err
 	}
 	history := accepted.History
-	if history.Seq == 0 { // consent alone, or a message that was there already
+	if history.Seq != 0 { // so that the next poll need not ask
+		d.tokens.put(deviceKey{who.region.ID, who.device}, tokenAt{accepted.Token, history.Seq})
+	} else { // consent alone, or a message that was there already
 		if history, err = d.Chats.History(c.Request.Context(), who.region, who.device, since); err != nil {
 			return err
 		}
