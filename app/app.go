@@ -11,6 +11,7 @@ import (
 
 	"deskbridge/bridge"
 	"deskbridge/config"
+	"deskbridge/identity"
 	"deskbridge/jobs"
 	"deskbridge/realtime"
 	"deskbridge/storage"
@@ -36,8 +37,11 @@ type App struct {
 	typist     *bridge.Typist
 	files      *bridge.Attachments
 	exposures  *bridge.Exposures
+	eraser     *bridge.Eraser
+	identity   *identity.Verifier
 	bus        *realtime.Bus // nil: none
 	calls      deskCalls
+	tokenKey   []byte        // of receipts, chat tokens and stream tickets
 	limitKeys  bridge.Hasher // makes of addresses and devices what Redis may know
 }
 
@@ -57,7 +61,7 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (*App, error
 	if err != nil {
 		return nil, err
 	}
-	a := &App{Store: store, Hasher: bridge.NewHasher(keys.devices), limitKeys: bridge.NewHasher(keys.limits), cfg: cfg, log: log, now: time.Now, calls: deskCalls{now: time.Now}}
+	a := &App{Store: store, Hasher: bridge.NewHasher(keys.devices), tokenKey: keys.tokens, limitKeys: bridge.NewHasher(keys.limits), cfg: cfg, log: log, now: time.Now, calls: deskCalls{now: time.Now}}
 	if err := a.assemble(ctx); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
@@ -114,6 +118,11 @@ func (a *App) assemble(ctx context.Context) error {
 		Store: a.Store, Publisher: a.watermarks, Exposures: a.exposures, Typist: a.typist, Wake: a.pump.Wake, Now: a.now,
 	})
 	a.files = bridge.NewAttachments(bridge.AttachmentsDeps{Files: a.Store, Desk: a.Desk, Now: a.now})
+	a.eraser = bridge.NewEraser(bridge.EraserDeps{
+		Store: a.Store, Desk: a.Desk, Regions: a.Regions, Exposures: a.exposures, Publisher: a.watermarks,
+		Log: a.log, Now: a.now, Horizon: a.cfg.Zammad.WriteHorizon,
+	})
+	a.identity = identity.New(identity.Config{Log: a.log, Now: a.now})
 	keeper := bridge.NewKeeper(bridge.KeeperDeps{
 		Jobs: a.Store, Lanes: a.Store, Regions: a.Regions, Publisher: a.watermarks, Log: a.log, Now: a.now,
 		DeliveryDays: a.cfg.Retention.DeliveryDays, ExposureDays: a.cfg.Retention.ExposureDays, JobRunDays: a.cfg.Retention.JobRunDays,

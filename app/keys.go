@@ -11,6 +11,7 @@ import (
 type keys struct {
 	storage []byte // encrypts Zammad tokens and webhook secrets at rest
 	devices []byte // hashes device ids
+	tokens  []byte // makes receipts, chat tokens and stream tickets
 	limits  []byte // hashes what limits count by, addresses and devices, before Redis sees it
 }
 
@@ -29,5 +30,9 @@ func deriveKeys(secret []byte) (keys, error) {
 	if err != nil {
 		return keys{}, fmt.Errorf("derive key: %w", err)
 	}
-	return keys{storage: storage, devices: devices, limits: limits}, nil
+	tokens, err := hkdf.Key(sha256.New, secret, nil, "deskbridge tokens", sha256.Size)
+	if err != nil {
+		return keys{}, fmt.Errorf("derive key: %w", err)
+	}
+	return keys{storage: storage, devices: devices, tokens: tokens, limits: limits}, nil
 }

@@ -28,6 +28,7 @@ var rooms = map[string][]string{
 	"zammad/simulator/sanitizer": {},
 	"webhook":                    {"bridge", "server"},
 	"device":                     {"bridge", "files", "gate", "server"},
+	"identity":                   {"bridge"},
 	"jobs":                       {"bridge"},
 	"storage":                    {"bridge", "gate"},
 	"realtime":                   {"bridge"},
@@ -54,6 +55,7 @@ var outside = map[string][]string{
 	"github.com/microcosm-cc/":       {"zammad/desk"},
 	"database/sql":                   {"storage", "storage/storagetest", "server", "bench"}, // server: to tell a dead database from a bug
 	"github.com/throttled/throttled": {"server"},
+	"github.com/go-jose/go-jose":     {"identity"},
 	"github.com/coder/websocket":     {"device", "bench"},
 }
 
@@ -94,6 +96,7 @@ const (
 // each with the date and the reason.
 var exceptions = map[string]string{
 	"bridge":  "2026-11-25: each thing that a device, a desk or a person may do has one file, and all of them are the heart",
+	"cli":     "2026-11-25: each command and each group of a region's settings has one file",
 	"storage": "2026-11-25: the file names follow the heart's",
 }
 

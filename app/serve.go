@@ -39,25 +39,15 @@ func (a *App) Serve(ctx context.Context, opts ServeOptions) error {
 	if err != nil {
 		return err
 	}
-	limits, err := a.deviceLimits(shared, frame)
-	if err != nil {
-		return err
-	}
 	hooks := webhook.New(webhook.Deps{
 		Inbox: a.Store, Regions: a.Regions, Receiver: a.receiver,
 		Check: zammad.CheckDelivery,
 		Now:   a.now, Log: a.log, MaxBody: a.cfg.Limits.WebhookBodyBytes,
 	})
 	hooks.Routes(frame.Engine())
-	uploads := a.uploads()
-	if err := uploads.Prepare(); err != nil {
+	if err := a.mountDevices(frame, shared); err != nil {
 		return err
 	}
-	device.New(device.Deps{
-		Chats: a.chats, Regions: a.Regions, Hasher: a.Hasher, Watermarks: a.watermarks, TicketURL: a.Desk.TicketURL, Limits: limits, Now: a.now,
-		Streams: frame,
-		Files:   a.files, Uploads: uploads,
-	}).Routes(frame.Limited(), frame.LimitedTo(uploads.Largest()))
 	frame.Engine().GET("/openapi.yaml", func(c *gin.Context) {
 		c.Data(http.StatusOK, "application/yaml; charset=utf-8", api.Spec())
 	})
@@ -71,7 +61,7 @@ func (a *App) Serve(ctx context.Context, opts ServeOptions) error {
 	defer stopRest()
 	group, rest := errgroup.WithContext(rest)
 	for _, run := range []func(context.Context) error{
-		a.Regions.Run, a.watermarks.Run, a.exposures.Run, a.pump.Run, a.fastLane.Run, a.typist.Run, a.Jobs.Run, hooks.Run, a.catchUp,
+		a.Regions.Run, a.watermarks.Run, a.exposures.Run, a.pump.Run, a.eraser.Run, a.fastLane.Run, a.typist.Run, a.Jobs.Run, hooks.Run, a.catchUp,
 	} {
 		group.Go(func() error { return run(rest) })
 	}
@@ -86,6 +76,24 @@ func (a *App) Serve(ctx context.Context, opts ServeOptions) error {
 		return frame.Run(serving, opts.Listener)
 	})
 	return group.Wait()
+}
+
+// mountDevices puts the device API into the frame.
+func (a *App) mountDevices(frame *server.Server, shared *server.Shared) error {
+	limits, err := a.deviceLimits(shared, frame)
+	if err != nil {
+		return err
+	}
+	uploads := a.uploads()
+	if err := uploads.Prepare(); err != nil {
+		return err
+	}
+	device.New(device.Deps{
+		Chats: a.chats, Regions: a.Regions, Hasher: a.Hasher, Watermarks: a.watermarks, TicketURL: a.Desk.TicketURL, Limits: limits,
+		Rights: a.eraser, Identities: a.identity, TokenKey: a.tokenKey, Now: a.now,
+		Streams: frame, Files: a.files, Uploads: uploads,
+	}).Routes(frame.Limited(), frame.LimitedTo(uploads.Largest()))
+	return nil
 }
 
 // uploads bound what devices send.

@@ -113,10 +113,11 @@ type Publisher interface {
 
 // History is what a device may read.
 type History struct {
-	Chat     Chat // the current chat
-	Seq      Seq  // the device's sequence; every change up to it is in Messages
-	Anew     bool // since could not be kept: Messages is everything, and what the device has is to be forgotten
-	Read     Seq  // messages up to it were read on the device
+	Token    TokenHash // of the device's chat token; zero: none
+	Chat     Chat      // the current chat
+	Seq      Seq       // the device's sequence; every change up to it is in Messages
+	Anew     bool      // since could not be kept: Messages is everything, and what the device has is to be forgotten
+	Read     Seq       // messages up to it were read on the device
 	Messages []Message
 }
 

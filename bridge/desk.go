@@ -55,6 +55,15 @@ type Desk interface {
 	// OpenFile begins to load a file of an article: one call, after those that a
 	// message waits for.
 	OpenFile(ctx context.Context, r *Region, t TicketID, a ArticleID, f FileID) (io.ReadCloser, error)
+	// Anonymise takes the alias out of a ticket's title and closes the ticket if
+	// asked to: one call.
+	Anonymise(ctx context.Context, r *Region, a Anonymity) error
+	// Rename gives a customer whose login has the device's alias a neutral login
+	// and name; another one stays as it is. Two calls.
+	Rename(ctx context.Context, r *Region, p Person) error
+	// Delete asks the desk to erase such a customer with all tickets, and says
+	// whether the customer is still there. Two calls; the desk takes minutes.
+	Delete(ctx context.Context, r *Region, p Person) (there bool, err error)
 	// TicketURL is the address at which agents see the ticket.
 	TicketURL(r *Region, id TicketID) string
 }
@@ -96,6 +105,19 @@ type Label struct {
 	Consent  *bool
 }
 
+// Anonymity asks for a ticket that names nobody.
+type Anonymity struct {
+	Ticket TicketID
+	Close  bool
+}
+
+// Person is the customer that the desk made for a device.
+type Person struct {
+	Customer CustomerID
+	Alias    string // of the device; a login without it is not this device's alone
+	Neutral  string // takes its place
+}
+
 // Posted is what is known after a message is in the desk.
 type Posted struct {
 	Ticket   Ticket
@@ -111,7 +133,8 @@ type Ticket struct {
 	MergedAt  time.Time   // the last merge on the way to Successor, by the desk's clock
 	Articles  []ArticleID // ids of all articles, internal ones too, in no order
 	Included  []Article   // articles whose content came along
-	Login     string      // of the customer, where a delivery tells it
+	Login     string      // of the customer, where the answer or delivery tells it
+	Customer  CustomerID  // 0 where a delivery does not tell it
 	ChangedAt time.Time   // the desk's own clock; moves with every change, also of an article's visibility
 }
 

@@ -58,6 +58,15 @@ var (
 	ErrStorage     = &Error{http.StatusServiceUnavailable, "storage_unavailable", "The server cannot reach its storage at the moment. Please try again later.", true}
 	ErrInternal    = &Error{http.StatusInternalServerError, "internal_error", "An error occurred while attempting to connect to the chat server.", true}
 
+	ErrReceiptUnknown = &Error{http.StatusNotFound, "receipt_not_found", "There is no erasure with this receipt, or it is older than 30 days.", false}
+
+	ErrIdentityMissing = &Error{http.StatusUnauthorized, "identity_required", "This region wants a signed token that names the device.", false}
+	ErrIdentityInvalid = &Error{http.StatusUnauthorized, "identity_invalid", "The signed token is not valid for this device.", false}
+	ErrIdentityExpired = &Error{http.StatusUnauthorized, "identity_expired", "The signed token has expired.", false}
+	ErrIdentityKeys    = &Error{http.StatusServiceUnavailable, "identity_unavailable", "The keys that prove who you are cannot be fetched at the moment. Please try again.", true}
+	ErrChatToken       = &Error{http.StatusUnauthorized, "chat_token_required", "This chat can only be used with its chat token.", false}
+	ErrTicketInvalid   = &Error{http.StatusUnauthorized, "ticket_invalid", "The stream ticket is not valid, or it has expired.", false}
+
 	ErrSignature    = &Error{http.StatusUnauthorized, "invalid_signature", "The webhook's signature is missing or wrong.", false}
 	ErrWebhookToken = &Error{http.StatusNotFound, "webhook_not_found", "There is no webhook for this token.", false}
 	ErrWebhookBody  = &Error{http.StatusBadRequest, "invalid_webhook", "The body is not a webhook delivery of Zammad.", false}
@@ -72,6 +81,7 @@ func Catalogue() []*Error {
 		ErrDeviceID, ErrSince, ErrWait, ErrUpgrade, ErrOrigin, ErrKey, ErrKeyReused, ErrConsent,
 		ErrFiles, ErrFileTooLarge, ErrFileType, ErrFile, ErrAttachmentNotFound, ErrDeskAway,
 		ErrNotServed, ErrRegionOff, ErrRateLimited, ErrManyStreams, ErrFull, ErrStopping, ErrStorage, ErrInternal,
+		ErrReceiptUnknown, ErrIdentityMissing, ErrIdentityInvalid, ErrIdentityExpired, ErrIdentityKeys, ErrChatToken, ErrTicketInvalid,
 		ErrSignature, ErrWebhookToken, ErrWebhookBody,
 	}
 }

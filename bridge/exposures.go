@@ -3,6 +3,8 @@ package bridge
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -61,6 +63,15 @@ func (e *Exposures) Note(x Exposure) {
 	}
 	e.seen[key] = struct{}{}
 	e.pending = append(e.pending, x)
+}
+
+// Forget drops what waits of a device, because it is being erased.
+func (e *Exposures) Forget(r RegionID, d DeviceHash) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	of := func(region RegionID, device DeviceHash) bool { return region == r && device == d }
+	e.pending = slices.DeleteFunc(e.pending, func(x Exposure) bool { return of(x.Region, x.Device) })
+	maps.DeleteFunc(e.seen, func(k exposureKey, _ struct{}) bool { return of(k.region, k.device) })
 }
 
 // Run stores what was noted, every second and once more at the end.

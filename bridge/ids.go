@@ -70,6 +70,10 @@ type DeviceHash [sha256.Size]byte
 // devices apart in a log and name neither.
 func (h DeviceHash) String() string { return hex.EncodeToString(h[:4]) }
 
+// TokenHash stands for a device's chat token behind the door; the zero value is
+// none.
+type TokenHash [sha256.Size]byte
+
 // Hasher turns device ids into DeviceHash values. The zero value is unusable;
 // copies share their key. It is safe for concurrent use.
 type Hasher struct{ macs *sync.Pool }

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -55,7 +56,11 @@ type Region struct {
 	ZammadToken   Secret // API token of the bridge's user in Zammad
 	WebhookSecret Secret // key of the webhooks' HMAC
 	WebhookToken  Secret // the ?token= of older installations; empty refuses that form
-	UpdatedAt     time.Time
+	PrivacyToken  Secret // API token that may erase customers, for EraseDelete
+	// IdentitySecret signs the devices' identities with HS256; empty where
+	// Settings name public keys.
+	IdentitySecret Secret
+	UpdatedAt      time.Time
 }
 
 // RegionSettings are the settings of a region that are no secrets. They are
@@ -79,6 +84,14 @@ type RegionSettings struct {
 	ConsentAttribute string `json:"consent_attribute,omitempty"` // ticket attribute that takes evaluation_consent; empty: it stays here
 	RevealTicketURL  bool   `json:"reveal_ticket_url,omitempty"` // fill ticket_url; it shows an internal address to the user
 
+	Erasure ErasureRule `json:"erasure,omitempty"` // what an erasure asks of Zammad, default anonymise
+
+	Identity         IdentityMode `json:"identity,omitempty"`          // default off
+	IdentityKeys     string       `json:"identity_keys,omitempty"`     // JWKS itself
+	IdentityKeysURL  string       `json:"identity_keys_url,omitempty"` // or its https address
+	IdentityIssuer   string       `json:"identity_issuer,omitempty"`   // wanted claim iss; empty: any
+	IdentityAudience string       `json:"identity_audience,omitempty"` // wanted claim aud; empty: any
+
 	MaxText       int `json:"max_text,omitempty"`       // characters of a message, default 10000
 	RetentionDays int `json:"retention_days,omitempty"` // days after the last message, default 180
 
@@ -92,6 +105,17 @@ type RegionSettings struct {
 
 	Document RegionDocument `json:"document"`
 }
+
+// IdentityMode says whether a region's devices must prove who they are.
+type IdentityMode string
+
+// The modes: never look at a token, look and log without refusing, refuse
+// without a good one.
+const (
+	IdentityOff     IdentityMode = "off"
+	IdentityLog     IdentityMode = "log"
+	IdentityEnforce IdentityMode = "enforce"
+)
 
 // RegionDocument holds the keys of the public region document that Deskbridge
 // only passes on to the app.
@@ -136,6 +160,8 @@ func (s RegionSettings) WithDefaults() RegionSettings {
 	fill(&s.CustomerLogin, DefaultCustomerLogin)
 	fill(&s.CustomerName, DefaultCustomerName)
 	fill(&s.ArticleType, DefaultArticleType)
+	s.Erasure = cmp.Or(s.Erasure, EraseAnonymise)
+	s.Identity = cmp.Or(s.Identity, IdentityOff)
 	if s.MaxText == 0 {
 		s.MaxText = DefaultMaxText
 	}
@@ -146,6 +172,12 @@ func (s RegionSettings) WithDefaults() RegionSettings {
 		s.KeepFilesHours = DefaultKeepFiles
 	}
 	return s
+}
+
+// SharesCustomer says whether all devices have one customer in the desk: then a
+// customer can be neither renamed nor deleted for one of them.
+func (s RegionSettings) SharesCustomer() bool {
+	return !strings.Contains(s.WithDefaults().CustomerLogin, "{alias}")
 }
 
 // Served says whether chat calls of this region can be taken at all: it is

@@ -11,6 +11,7 @@ const (
 	DefaultDeliveryDays = 7  // raw webhook deliveries
 	DefaultExposureDays = 90 // the gate's decisions
 	DefaultJobRunDays   = 90 // records of jobs
+	erasureDays         = 30 // receipts of erasures that are done
 )
 
 // unclaimedAfter is how long a content waits for the message that takes it. It
@@ -53,7 +54,7 @@ func (k *Keeper) Prune(ctx context.Context, dryRun bool) (map[string]int, error)
 	days := func(n int) time.Time { return now.AddDate(0, 0, -n) }
 	cutoffs := PruneCutoffs{
 		Regions: make(map[RegionID]time.Time), Files: make(map[RegionID]time.Time), Unclaimed: now.Add(-unclaimedAfter),
-		Deliveries: days(k.DeliveryDays), Exposures: days(k.ExposureDays), JobRuns: days(k.JobRunDays),
+		Deliveries: days(k.DeliveryDays), Exposures: days(k.ExposureDays), JobRuns: days(k.JobRunDays), Erasures: days(erasureDays),
 	}
 	for _, r := range k.Regions.All() {
 		cutoffs.Regions[r.ID] = now.Add(-r.Retention())

@@ -40,7 +40,8 @@ type Sending struct {
 	ClientKey  string
 	Consent    *bool
 	ForceNew   bool
-	Since      Seq // for Accepted.History
+	Since      Seq       // for Accepted.History
+	Token      TokenHash // chat token that the device shall have from now on; zero: leave it
 }
 
 // Send stores a message. When it returns without error the message is durable:
@@ -48,7 +49,7 @@ type Sending struct {
 // desk.
 //
 // Errors: ErrRegionOff, ErrNotServed, ErrKeyReused, ErrChatNotFound (consent
-// alone without a chat), or the store's.
+// alone without a chat), ErrChatToken, or the store's.
 func (c *Chats) Send(ctx context.Context, r *Region, s Sending) (Accepted, error) {
 	if !r.Served() {
 		return Accepted{}, ErrRegionOff
@@ -56,7 +57,7 @@ func (c *Chats) Send(ctx context.Context, r *Region, s Sending) (Accepted, error
 	sub := Submission{
 		Region: r, Device: s.Device, Language: s.Language,
 		UUID: MessageUUID(uuid.NewString()), Text: s.Text, ClientKey: s.ClientKey, Since: s.Since,
-		Consent: s.Consent, ForceNew: s.ForceNew, Alias: newAlias(), Now: c.Now(),
+		Consent: s.Consent, ForceNew: s.ForceNew, Alias: newAlias(), Token: s.Token, Now: c.Now(),
 	}
 	var forget func()
 	if len(s.Files) > 0 {
@@ -129,6 +130,11 @@ func (c *Chats) Typing(ctx context.Context, r *Region, d DeviceHash) error {
 	}
 	c.Typist.tell(typing{region: r, ticket: ticket, until: now.Add(typingPatience)})
 	return nil
+}
+
+// Token gives the chat token of a device, and the Seq at which it was read.
+func (c *Chats) Token(ctx context.Context, r *Region, d DeviceHash) (TokenHash, Seq, error) {
+	return c.Store.Token(ctx, r, d)
 }
 
 // Running says whether a device has a chat that its next message continues.

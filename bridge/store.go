@@ -18,8 +18,9 @@ type Submission struct {
 	ClientKey string // idempotency key; empty: none
 	Since     Seq    // for Accepted.History
 	Consent   *bool
-	ForceNew  bool   // close the current chat here and open another
-	Alias     string // random name for the device if it has none yet
+	ForceNew  bool      // close the current chat here and open another
+	Alias     string    // random name for the device if it has none yet
+	Token     TokenHash // chat token that the device shall have from now on; zero: leave it
 	Now       time.Time
 	// Admit asks the gate where the submission would open a chat; nil admits
 	// nobody. It is called within the transaction, perhaps more than once, and
@@ -31,7 +32,8 @@ type Submission struct {
 type Accepted struct {
 	Message   Message
 	Seq       Seq
-	Duplicate bool // the key was known: nothing was stored again
+	Duplicate bool      // the key was known: nothing was stored again
+	Token     TokenHash // the device's chat token, as the transaction left it
 	// History is what changed after Submission.Since, up to the new message, as
 	// the same transaction saw it. Its Seq is 0 where no message was stored.
 	History History
@@ -49,7 +51,8 @@ type ChatStore interface {
 	// Accept stores a submission, and the work that it makes for the lane, and
 	// returns when that is durable. Errors: ErrKeyReused; ErrNotServed if it
 	// would open a chat and is not admitted; ErrChatNotFound for consent
-	// alone where there is no chat.
+	// alone where there is no chat; ErrChatToken if the device has another
+	// token than the one that it shall get.
 	Accept(ctx context.Context, s Submission) (Accepted, error)
 	// History reads what changed after since (0: everything that is not
 	// retracted). The error is ErrChatNotFound where the device has no chat
@@ -63,6 +66,9 @@ type ChatStore interface {
 	// agents of the device's ticket that the person is writing: if the ticket is
 	// open and nobody took it after since. It gives the ticket.
 	ClaimTyping(ctx context.Context, r *Region, d DeviceHash, now, since time.Time) (ticket TicketID, claimed bool, err error)
+	// Token gives the chat token of a device, and the device's Seq at which it
+	// was read; both are zero for a device that is not known.
+	Token(ctx context.Context, r *Region, d DeviceHash) (TokenHash, Seq, error)
 	// Standing tells what the gate must know.
 	Standing(ctx context.Context, r *Region, d DeviceHash, now time.Time) (Standing, error)
 	// KeepContent and DropContents are those of FileStore.
@@ -231,6 +237,7 @@ type Store interface {
 	WaitingStore
 	InboxStore
 	RegionStore
+	RightsStore
 	JobStore
 	OverviewStore
 	ChangeStore

@@ -69,6 +69,23 @@ const expiredNote = "Deskbridge: Antworten in diesem Ticket erreichen die App ni
 const typingNote = "Deskbridge: Die Person schreibt gerade …\n\n" +
 	"Deskbridge: The person is writing …"
 
+// erasedNote tells the agents that the person has asked for erasure. In a ticket
+// of somebody else, into which their chat was merged, it must not say that
+// answers reach nobody.
+func erasedNote(rule ErasureRule, ours bool) string {
+	switch {
+	case !ours:
+		return "Deskbridge: Ein Chat, der in dieses Ticket zusammengeführt wurde, gehört einer Person, die in der App die Löschung ihrer Daten verlangt hat. Bitte löschen Sie nach Ihren Regeln, was von ihr ist. Diese Person erreichen Antworten nicht mehr; für alle anderen in diesem Ticket ändert sich nichts.\n\n" +
+			"Deskbridge: A chat that was merged into this ticket belongs to a person who has asked in the app for the erasure of their data. Please erase what is theirs, by your rules. Answers do not reach this person any more; nothing changes for everybody else in this ticket."
+	case rule == EraseNote:
+		return "Deskbridge: Die Person hat in der App die Löschung ihrer Daten verlangt. In der App und in Deskbridge ist alles gelöscht; bitte löschen Sie nach Ihren Regeln auch hier. Antworten in diesem Ticket erreichen die App nicht mehr.\n\n" +
+			"Deskbridge: In the app the person has asked for the erasure of their data. In the app and in Deskbridge everything is gone; please erase it here too, by your rules. Answers in this ticket do not reach the app any more."
+	default:
+		return "Deskbridge: Die Person hat in der App die Löschung ihrer Daten verlangt. Antworten in diesem Ticket erreichen die App nicht mehr.\n\n" +
+			"Deskbridge: In the app the person has asked for the erasure of their data. Answers in this ticket do not reach the app any more."
+	}
+}
+
 // noteUUID names a note by what it is about, so that it can be looked for.
 func noteUUID(about string) MessageUUID {
 	return MessageUUID(uuid.NewSHA1(uuid.NameSpaceOID, []byte("deskbridge/note/"+about)).String())

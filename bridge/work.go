@@ -173,4 +173,5 @@ type PruneCutoffs struct {
 	Deliveries time.Time
 	Exposures  time.Time
 	JobRuns    time.Time
+	Erasures   time.Time // that are done
 }

@@ -276,10 +276,51 @@ func TestRegionInputIsChecked(t *testing.T) {
 		"needs --zammad-group":             set("--zammad-group", ""),
 		"the device id is not valid":       {"tester", "why", "testland", "a/b"},
 		"must be the name of an attribute": set("--consent-attribute", "A"),
+		"must be anonymise, note":          set("--erasure", "shred"),
+		"needs --zammad-privacy-token":     set("--erasure", "delete"),
+		"erasing one would erase all":      set("--erasure", "delete", "--zammad-privacy-token-file", h.file("p", "hunter2"), "--customer-login", "everybody"),
+		"must be off, log or enforce":      set("--identity", "maybe"),
+		"needs --identity-secret-file":     set("--identity", "enforce"),
+		"fewer than 32":                    set("--identity", "log", "--identity-secret-file", h.file("s", "hunter2")),
+		"must begin with https://":         set("--identity", "log", "--identity-keys-url", "http://x"),
+		"(RFC 7517)":                       set("--identity", "log", "--identity-keys-file", h.file("k", "{}")),
+		"no public key":                    set("--identity", "log", "--identity-keys-file", h.file("k2", `{"keys":[]}`)),
+		"a private or a shared key":        set("--identity", "log", "--identity-keys-file", h.file("k3", `{"keys":[{"kty":"oct","k":"aHVudGVyMg"}]}`)),
 	} {
 		if out := h.want(cli.ExitInput, args...); !strings.Contains(out, want) || strings.Contains(out, "hunter2") {
 			t.Errorf("%q: %s", args, out)
 		}
+	}
+}
+
+func TestIdentityAndErasureOfARegion(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	h.addRegion()
+	secret := strings.Repeat("hunter2-", 4)
+	out := h.want(cli.ExitOK, "region", "set", "testland", "--identity", "enforce", "--identity-secret-file", h.file("s", secret),
+		"--identity-audience", "chat", "--erasure", "delete", "--zammad-privacy-token-file", h.file("p", secret))
+	for _, want := range []string{"a shared secret", "enforce", "delete"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in %s", want, out)
+		}
+	}
+	// Another signer takes the place of the first, so that not both are believed.
+	out += h.want(cli.ExitOK, "region", "set", "testland", "--identity-keys-url", "https://city.example/keys")
+	if !strings.Contains(out, "the keys at https://city.example/keys") {
+		t.Error(out)
+	}
+	var v struct {
+		HasSecret  bool   `json:"has_identity_secret"`
+		HasPrivacy bool   `json:"has_zammad_privacy_token"`
+		Audience   string `json:"identity_audience"`
+	}
+	shown := h.want(cli.ExitOK, "region", "show", "testland", "--json")
+	if err := json.Unmarshal([]byte(shown), &v); err != nil || v.HasSecret || !v.HasPrivacy || v.Audience != "chat" {
+		t.Errorf("%v %+v", err, v)
+	}
+	if strings.Contains(out+shown, "hunter2") {
+		t.Error("a secret was printed")
 	}
 }
 

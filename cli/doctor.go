@@ -198,6 +198,7 @@ func (d *doctor) regions(cfg config.Config) {
 	for _, region := range a.Regions.All() {
 		d.region(region)
 	}
+	d.erasures(a)
 	if err := a.Close(); err != nil {
 		d.fail(ExitDatabase, "database", err, "see the message")
 	}

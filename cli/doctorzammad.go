@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"deskbridge/app"
 	"deskbridge/bridge"
 	"deskbridge/zammad"
 )
@@ -23,6 +24,9 @@ func (d *doctor) region(r *bridge.Region) {
 	}
 	if r.WebhookToken != "" {
 		d.warn(check, "it takes webhooks without signature (?token=)", "sign them, then "+set+" --webhook-token-file /dev/null")
+	}
+	if r.Settings.Identity == bridge.IdentityLog {
+		d.warn(check, "it looks at devices' signed tokens and refuses nobody", "when the log is quiet: "+set+" --identity enforce")
 	}
 	if r.Settings.ZammadURL == "" || r.ZammadToken == "" {
 		d.warn(check, "it has no Zammad", set+" --zammad-url URL --zammad-token-file FILE --zammad-group NAME")
@@ -42,6 +46,42 @@ func (d *doctor) region(r *bridge.Region) {
 	}
 	d.ok(check, "%s answers, the token is of %s", r.Settings.ZammadURL, me.Login)
 	d.group(ctx, client, me, r)
+	d.privacy(ctx, r, set)
+}
+
+// privacy examines the second token, with which customers are erased.
+func (d *doctor) privacy(ctx context.Context, r *bridge.Region, set string) {
+	if r.Settings.Erasure != bridge.EraseDelete {
+		return
+	}
+	check := "region " + r.Slug
+	client, err := zammad.New(zammad.Config{URL: r.Settings.ZammadURL, Token: string(r.PrivacyToken), ReadTimeout: doctorTimeout / 2})
+	if err == nil {
+		_, err = client.Erasures.List(ctx)
+	}
+	if err != nil {
+		d.fail(ExitZammad, check+", data privacy", err, "give the token the permission admin.data_privacy, or: "+set+" --erasure anonymise")
+		return
+	}
+	d.ok(check, "the second token may erase customers")
+}
+
+// erasures tells of what people wanted erased and Zammad does not do.
+func (d *doctor) erasures(a *app.App) {
+	counts, err := a.Store.Unerased(d.ctx)
+	if err != nil {
+		d.fail(ExitDatabase, "erasures", err, "see the message")
+		return
+	}
+	for _, region := range a.Regions.All() {
+		n := counts[region.ID]
+		if n.Failed > 0 {
+			d.warn("region "+region.Slug, fmt.Sprintf("Zammad refuses %d erasures; they are tried again once a day", n.Failed), "the log says why (\"an erasure is refused\"); docs/zammad.md, Erasing")
+		}
+		if waiting := n.Pending - n.Failed; waiting > 0 {
+			d.ok("region "+region.Slug, "%d erasures are on their way to Zammad", waiting)
+		}
+	}
 }
 
 // mendOf says what to do about a Zammad that does not answer as it should.

@@ -132,6 +132,8 @@ type regionView struct {
 	HasZammadToken   bool   `json:"has_zammad_token"`
 	HasWebhookSecret bool   `json:"has_webhook_signature_token"`
 	HasWebhookToken  bool   `json:"has_webhook_token"`
+	HasPrivacyToken  bool   `json:"has_zammad_privacy_token"`
+	HasIdentity      bool   `json:"has_identity_secret"`
 	WebhookURL       string `json:"webhook_url"` // for the webhook in Zammad; without public_url only the path
 	bridge.RegionSettings
 }
@@ -140,8 +142,23 @@ func (s *invocation) viewOf(r *bridge.Region) regionView {
 	return regionView{
 		Slug: r.Slug, Name: r.Name, Enabled: r.Enabled,
 		HasZammadToken: r.ZammadToken != "", HasWebhookSecret: r.WebhookSecret != "", HasWebhookToken: r.WebhookToken != "",
+		HasPrivacyToken: r.PrivacyToken != "", HasIdentity: r.IdentitySecret != "",
 		WebhookURL:     strings.TrimSuffix(s.publicURL, "/") + "/api/v3/webhook/zammad/" + r.Slug + "/",
 		RegionSettings: r.Settings.WithDefaults(),
+	}
+}
+
+// signer says how the tokens of devices are signed.
+func (v regionView) signer() string {
+	switch {
+	case v.HasIdentity:
+		return "a shared secret"
+	case v.IdentityKeysURL != "":
+		return "the keys at " + v.IdentityKeysURL
+	case v.IdentityKeys != "":
+		return "the keys that were given"
+	default:
+		return "nobody"
 	}
 }
 
@@ -191,6 +208,8 @@ func (s *invocation) showRegion(r *bridge.Region, asJSON bool) error {
 		{"own texts", cmp.Or(strings.Join(slices.Sorted(maps.Keys(v.Reception.Texts)), ", "), "none")},
 		{"note while a person writes", fmt.Sprint(v.Reception.TypingNote)}, {"bot answers within", fmt.Sprintf("%d s (0: no bot)", v.Reception.BotSeconds)},
 		{"files", cmp.Or(strings.Join(v.FileKinds, ", "), "all kinds")}, {"files kept", fmt.Sprintf("%d hours after Zammad has them", v.KeepFilesHours)},
+		{"erasure in Zammad", string(v.Erasure)}, {"data privacy token", given[v.HasPrivacyToken]},
+		{"identity", string(v.Identity)}, {"identity signed by", v.signer()},
 	} {
 		t.row(line[0]+":", line[1])
 	}

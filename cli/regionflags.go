@@ -49,6 +49,7 @@ type regionFlags struct {
 	DocumentFile  *string `help:"JSON file with the keys of the region document that are only passed on to the app." placeholder:"FILE"`
 
 	receptionFlags
+	rightsFlags
 }
 
 // apply changes region by the given flags and checks the result.
@@ -70,6 +71,7 @@ func (f *regionFlags) apply(s *invocation, region *bridge.Region) error {
 	assign(&set.MaxText, f.MaxText)
 	assign(&set.RetentionDays, f.RetentionDays)
 	f.fileFlags.apply(set)
+	f.rightsFlags.apply(set)
 	if set.TitlePattern == "compat" {
 		set.TitlePattern = bridge.CompatTitlePattern
 	}
@@ -91,6 +93,9 @@ func (f *regionFlags) apply(s *invocation, region *bridge.Region) error {
 	}
 	if err := f.receptionFlags.apply(&set.Reception); err != nil {
 		return err
+	}
+	if f.IdentityKeysURL != nil {
+		signer(region, "", "", *f.IdentityKeysURL)
 	}
 	if err := f.readFiles(s, region); err != nil {
 		return err
@@ -128,6 +133,15 @@ func (f *regionFlags) readFiles(s *invocation, region *bridge.Region) error {
 		read("--zammad-token-file", f.ZammadTokenFile, secretInto(&region.ZammadToken, false)),
 		read("--webhook-signature-token-file", f.WebhookSignatureTokenFile, secretInto(&region.WebhookSecret, false)),
 		read("--webhook-token-file", f.WebhookTokenFile, secretInto(&region.WebhookToken, true)),
+		read("--zammad-privacy-token-file", f.ZammadPrivacyTokenFile, secretInto(&region.PrivacyToken, true)),
+		read("--identity-secret-file", f.IdentitySecretFile, func(content []byte) error {
+			signer(region, "", "", "")
+			return secretInto(&region.IdentitySecret, false)(content)
+		}),
+		read("--identity-keys-file", f.IdentityKeysFile, func(content []byte) error {
+			signer(region, "", strings.TrimSpace(string(content)), "")
+			return nil
+		}),
 		read("--document-file", f.DocumentFile, func(content []byte) error {
 			decoder := json.NewDecoder(bytes.NewReader(content))
 			decoder.DisallowUnknownFields()
@@ -224,6 +238,7 @@ func checkRegion(r *bridge.Region) error {
 	want(set.RetentionDays >= 0 && set.RetentionDays <= 3650, "--retention-days must be from 1 to 3650 (0: default)")
 	want(set.Reception.Check() == nil, "%w", set.Reception.Check())
 	checkFiles(set, want)
+	checkRights(r, want)
 	if err := errors.Join(problems...); err != nil {
 		return coded(ExitInput, err)
 	}

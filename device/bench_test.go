@@ -22,6 +22,10 @@ type fixed struct {
 	known   bool
 }
 
+func (f *fixed) Token(context.Context, *bridge.Region, bridge.DeviceHash) (bridge.TokenHash, bridge.Seq, error) {
+	return bridge.TokenHash{}, 0, nil
+}
+
 func (f *fixed) Send(context.Context, *bridge.Region, bridge.Sending) (bridge.Accepted, error) {
 	return bridge.Accepted{}, nil
 }

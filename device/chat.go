@@ -40,8 +40,11 @@ func (d *Door) read(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	if d.tokens.outdated(&who, &history) {
+		return bridge.ErrChatToken
+	}
 	d.Watermarks.Learn(bridge.Change{Region: who.region.ID, Device: who.device, Seq: history.Seq})
-	return d.answerState(c, who, history, since)
+	return d.answerState(c, who, history, since, "")
 }
 
 // await answers a poll as soon as there is something newer than its since or its
@@ -62,6 +65,9 @@ func (d *Door) await(c *gin.Context, who caller, q query, condition []string) er
 		if err != nil && (!absent || last) {
 			return err
 		}
+		if d.tokens.outdated(&who, &history) {
+			return bridge.ErrChatToken
+		}
 		p := d.presence(who.region, who.language, history)
 		state := newStateTag(who.region, history.Seq, q.since)
 		tag := state.until(p.Until)
@@ -71,7 +77,7 @@ func (d *Door) await(c *gin.Context, who caller, q query, condition []string) er
 			if known {
 				return notModified(c, tag)
 			}
-			return d.answerState(c, who, history, q.since)
+			return d.answerState(c, who, history, q.since, "")
 		}
 		var turn <-chan time.Time
 		if !absent && !p.Until.IsZero() {
@@ -117,6 +123,10 @@ func (d *Door) send(c *gin.Context) error {
 	}
 	sending.Device, sending.Language, sending.Since = who.device, who.language, since
 	sending.AppVersion = c.Request.Header.Get(headerAppVersion)
+	token, err := d.tokens.wanted(c, who, &sending)
+	if err != nil {
+		return err
+	}
 	if err := d.opening(c, who, sending); err != nil {
 		return err
 	}
@@ -126,12 +136,17 @@ func (d *Door) send(c *gin.Context) error {
 		return err
 	}
 	history := accepted.History
-	if history.Seq == 0 { // consent alone, or a message that was there already
+	if history.Seq != 0 { // so that the next poll need not ask
+		d.tokens.put(deviceKey{who.region.ID, who.device}, tokenAt{accepted.Token, history.Seq})
+	} else { // consent alone, or a message that was there already
 		if history, err = d.Chats.History(c.Request.Context(), who.region, who.device, since); err != nil {
 			return err
 		}
 	}
-	return d.answerState(c, who, history, since)
+	if accepted.Token != sending.Token {
+		token = "" // of a message that was there before its device had one
+	}
+	return d.answerState(c, who, history, since, token)
 }
 
 // state is the answer to every chat call, reading or writing.
@@ -144,6 +159,7 @@ type state struct {
 	Reset             bool      `json:"reset,omitempty"` // since could not be kept: this is everything
 	Chat              chatState `json:"chat"`
 	Read              int64     `json:"read"` // messages up to this seq were read on the device
+	ChatToken         string    `json:"chat_token,omitempty"`
 }
 
 // message is a message on the wire. The keys up to content are those of the
@@ -206,7 +222,7 @@ func wireMessage(r *bridge.Region, language string, m *bridge.Message) message {
 
 // answerState answers a reading with 304 where the client's tag still holds, and
 // all else with the state.
-func (d *Door) answerState(c *gin.Context, who caller, h bridge.History, since bridge.Seq) error {
+func (d *Door) answerState(c *gin.Context, who caller, h bridge.History, since bridge.Seq, token string) error {
 	p := d.presence(who.region, who.language, h)
 	tag := newStateTag(who.region, h.Seq, since).until(p.Until)
 	if c.Request.Method != http.MethodPost && tag.in(c.Request.Header["If-None-Match"]) {
@@ -214,7 +230,7 @@ func (d *Door) answerState(c *gin.Context, who caller, h bridge.History, since b
 	}
 	out := state{
 		Messages: make([]message, len(h.Messages)), Seq: int64(h.Seq), Read: int64(h.Read),
-		Reset: h.Anew, Chat: wireChat(p), ChatbotTyping: p.BotTyping,
+		Reset: h.Anew, Chat: wireChat(p), ChatbotTyping: p.BotTyping, ChatToken: token,
 	}
 	for i := range h.Messages {
 		out.Messages[i] = wireMessage(who.region, who.language, &h.Messages[i])

@@ -2,8 +2,9 @@
 // Integreat and what goes beyond it. Its wire types end here; behind the door
 // there are only the words of the heart.
 //
-// Nobody signs in: the device id in the path is the only secret. It is checked,
-// hashed and forgotten in the first lines of every request.
+// Nobody signs in: the device id in the path is the only secret, unless the
+// region or the device itself wants more (identity.go). It is checked, hashed and
+// forgotten in the first lines of every request.
 package device
 
 import (
@@ -29,6 +30,7 @@ type Chats interface {
 	Running(ctx context.Context, r *bridge.Region, d bridge.DeviceHash) (bool, error)
 	MarkRead(ctx context.Context, r *bridge.Region, d bridge.DeviceHash, seq bridge.Seq) error
 	Typing(ctx context.Context, r *bridge.Region, d bridge.DeviceHash) error
+	Token(ctx context.Context, r *bridge.Region, d bridge.DeviceHash) (bridge.TokenHash, bridge.Seq, error)
 }
 
 // Regions is what the door must know of regions. Both calls are answered from
@@ -66,12 +68,20 @@ type Deps struct {
 	Files Files
 	// Uploads bound what devices send; the zero value takes no files.
 	Uploads Uploads
+	// Rights are the user's own: erasure and export.
+	Rights Rights
+	// Identities is asked only for regions that want signed tokens.
+	Identities Identities
+	// TokenKey makes receipts, chat tokens and stream tickets.
+	TokenKey []byte
 }
 
 // Door serves the device API.
 type Door struct {
 	Deps
 	buffers sync.Pool // of *bytes.Buffer, for answers
+	tokens  *tokens
+	seal    seal
 	pace    pace
 	spooled atomic.Int64 // bytes of all uploads that are being taken
 }
@@ -81,7 +91,8 @@ func New(deps Deps) *Door {
 	if deps.Now == nil {
 		deps.Now = time.Now
 	}
-	d := &Door{Deps: deps, pace: pace{beat: beatEvery, patience: patience, again: lookAgain}}
+	d := &Door{Deps: deps, seal: deps.TokenKey, pace: pace{beat: beatEvery, patience: patience, again: lookAgain}}
+	d.tokens = &tokens{seal: d.seal, store: d.Chats, marks: d.Watermarks}
 	d.buffers.New = func() any { return new(bytes.Buffer) }
 	return d
 }
@@ -107,14 +118,20 @@ func (d *Door) Routes(r, uploads gin.IRouter) {
 	}
 	r.POST("/api/v3/:x/:y/chat/:device/read/", server.H(d.markRead))
 	r.POST("/api/v3/:x/:y/chat/:device/typing/", server.H(d.hearTyping))
+	rights := rightsDoor{d}
+	r.DELETE("/api/v3/:x/:y/chat/:device/", server.H(rights.erase))
+	d.get(r, "/api/v3/:x/:y/chat/:device/export/", rights.export)
+	d.get(r, "/api/v3/:x/erasures/:receipt/", rights.erasure)
+	r.POST("/api/v3/:x/:y/chat/:device/stream-ticket/", server.H(d.issueTicket))
 	d.get(r, "/api/v3/:x/:y/chat/:device/events/", d.events)
 	d.get(r, "/api/v3/:x/:y/chat/:device/socket/", d.socket)
 	d.get(r, "/api/v3/:x/:y/chat/:device/attachments/:id/", d.attachment)
-	d.get(r, "/api/v3/:x/is_chat_enabled/", d.regionEnabled)
-	d.get(r, "/api/v3/:x/:y/is_chat_enabled/", d.deviceEnabled)
-	d.get(r, "/api/v3/regions/", d.regionList)
-	d.get(r, "/api/v3/regions/:region/", d.regionDocument)
-	d.get(r, "/wp-json/extensions/v3/sites/", d.regionList)
+	about := regionsDoor{d}
+	d.get(r, "/api/v3/:x/is_chat_enabled/", about.regionEnabled)
+	d.get(r, "/api/v3/:x/:y/is_chat_enabled/", about.deviceEnabled)
+	d.get(r, "/api/v3/regions/", about.regionList)
+	d.get(r, "/api/v3/regions/:region/", about.regionDocument)
+	d.get(r, "/wp-json/extensions/v3/sites/", about.regionList)
 }
 
 // get mounts a read for GET and HEAD; net/http leaves the body of HEAD away.
@@ -127,13 +144,26 @@ type caller struct {
 	region   *bridge.Region
 	language string
 	device   bridge.DeviceHash
+	token    bridge.TokenHash // of the device's chat token; zero: none
 }
 
-// caller reads the path of a chat call. A region that is switched off answers
+// caller reads the path of a chat call, and lets it pass if it proves what
+// region and device want.
+//
+// Errors: those of address and admit.
+func (d *Door) caller(c *gin.Context) (caller, error) {
+	who, err := d.address(c)
+	if err == nil {
+		err = d.admit(c, &who)
+	}
+	return who, err
+}
+
+// address reads the path of a chat call. A region that is switched off answers
 // before anything else of the path is looked at.
 //
 // Errors: ErrRegionNotFound, ErrRegionOff, ErrLanguageNotFound, ErrDeviceID.
-func (d *Door) caller(c *gin.Context) (caller, error) {
+func (d *Door) address(c *gin.Context) (caller, error) {
 	region, known := d.Regions.BySlug(c.Param("x"))
 	if !known {
 		return caller{}, bridge.ErrRegionNotFound
@@ -149,5 +179,5 @@ func (d *Door) caller(c *gin.Context) (caller, error) {
 	if err := bridge.CheckDeviceID(id); err != nil {
 		return caller{}, err
 	}
-	return caller{region, language, d.Hasher.Hash(id)}, nil
+	return caller{region: region, language: language, device: d.Hasher.Hash(id)}, nil
 }

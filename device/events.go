@@ -14,7 +14,7 @@ import (
 
 // events answers with server-sent events until the client goes away.
 func (d *Door) events(c *gin.Context) error {
-	who, err := d.caller(c)
+	who, err := d.streamCaller(c)
 	if err != nil {
 		return err
 	}

@@ -38,6 +38,10 @@ func (echo) Decide(context.Context, *bridge.Region, bridge.DeviceHash, string, s
 	return gate.Decision{Served: true}, nil
 }
 
+func (echo) Token(context.Context, *bridge.Region, bridge.DeviceHash) (bridge.TokenHash, bridge.Seq, error) {
+	return bridge.TokenHash{}, 0, nil
+}
+
 func (echo) Seq(bridge.RegionID, bridge.DeviceHash) (bridge.Seq, bool) { return 0, false }
 
 func (echo) Learn(bridge.Change) {}

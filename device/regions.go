@@ -15,9 +15,12 @@ type enabled struct {
 	Enabled bool `json:"is_chat_enabled"`
 }
 
+// regionsDoor is the part of the door that tells about regions, and who is served.
+type regionsDoor struct{ *Door }
+
 // regionEnabled answers the flag of the region's document, for apps that knew
 // no devices yet.
-func (d *Door) regionEnabled(c *gin.Context) error {
+func (d regionsDoor) regionEnabled(c *gin.Context) error {
 	region, known := d.Regions.BySlug(c.Param("x"))
 	if !known {
 		return bridge.ErrRegionNotFound
@@ -28,7 +31,7 @@ func (d *Door) regionEnabled(c *gin.Context) error {
 // deviceEnabled answers what the gate says of a device. A region that is
 // switched off is a plain no here. The path names no language; an app that adds
 // ?language= gets the answer that opening a chat in it would give.
-func (d *Door) deviceEnabled(c *gin.Context) error {
+func (d regionsDoor) deviceEnabled(c *gin.Context) error {
 	region, known := d.Regions.BySlug(c.Param("x"))
 	if !known {
 		return bridge.ErrRegionNotFound
@@ -111,7 +114,7 @@ func wireRegion(r *bridge.Region) document {
 }
 
 // regionList answers with all regions; which of them are live stands inside.
-func (d *Door) regionList(c *gin.Context) error {
+func (d regionsDoor) regionList(c *gin.Context) error {
 	all := d.Regions.All()
 	documents := make([]document, len(all))
 	for i, region := range all {
@@ -120,7 +123,7 @@ func (d *Door) regionList(c *gin.Context) error {
 	return answerTagged(c, documents)
 }
 
-func (d *Door) regionDocument(c *gin.Context) error {
+func (d regionsDoor) regionDocument(c *gin.Context) error {
 	region, known := d.Regions.BySlug(c.Param("region"))
 	if !known {
 		return bridge.ErrRegionNotFound

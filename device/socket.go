@@ -56,7 +56,7 @@ func (d *Door) socket(c *gin.Context) error {
 // handshake says whether a request may have a socket, and from where on it is to
 // tell.
 func (d *Door) handshake(c *gin.Context) (*stream, error) {
-	who, err := d.caller(c)
+	who, err := d.streamCaller(c)
 	if err != nil {
 		return nil, err
 	}

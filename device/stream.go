@@ -136,7 +136,11 @@ func (s *stream) run(ctx context.Context, stopping <-chan struct{}) error {
 		pause := s.door.pace.beat
 		if look {
 			read, err := s.update(ctx)
-			if err != nil {
+			switch {
+			case errors.Is(err, bridge.ErrChatToken):
+				s.line.end(bridge.ErrChatToken)
+				return nil
+			case err != nil:
 				return err
 			}
 			if look = !read; look {
@@ -169,13 +173,17 @@ func (s *stream) run(ctx context.Context, stopping <-chan struct{}) error {
 	}
 }
 
-// update tells what changed; read is false where the store did not answer. It
+// update tells what changed; read is false where the store did not answer. The
+// error is bridge.ErrChatToken if the device has got a token since. It
 // stands apart from run so that a history does not lie on the stack of every
 // stream that waits: those decide what a connection costs.
 func (s *stream) update(ctx context.Context) (read bool, err error) {
 	h, err := s.history(ctx)
 	if err != nil {
 		return false, nil //nolint:nilerr // it is read again soon
+	}
+	if s.door.tokens.outdated(&s.who, &h) {
+		return false, bridge.ErrChatToken
 	}
 	return true, s.tell(&h)
 }

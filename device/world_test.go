@@ -26,6 +26,7 @@ import (
 	"deskbridge/bridge"
 	"deskbridge/device"
 	"deskbridge/gate"
+	"deskbridge/identity"
 	"deskbridge/realtime"
 	"deskbridge/server"
 	"deskbridge/storage"
@@ -148,6 +149,11 @@ func newWorld(t testing.TB, configure ...func(*device.Deps, *server.Config)) *wo
 		TicketURL: func(r *bridge.Region, id bridge.TicketID) string {
 			return fmt.Sprintf("%s/#ticket/zoom/%d", r.Settings.ZammadURL, id)
 		},
+		Rights: bridge.NewEraser(bridge.EraserDeps{
+			Store: store, Regions: w.regions, Exposures: w.exposures, Publisher: w.marks, Log: log, Now: time.Now,
+		}),
+		Identities: identity.New(identity.Config{Log: log, Now: time.Now}),
+		TokenKey:   []byte("another key of the tests"), Now: time.Now,
 	}
 	cfg := server.Config{Log: log, CORSOrigins: []string{"*"}}
 	for _, change := range configure {

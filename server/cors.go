@@ -8,7 +8,7 @@ import (
 
 // What web apps may send and read besides the headers that are always allowed.
 const (
-	corsAllowHeaders  = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, X-App-Version, X-Request-ID"
+	corsAllowHeaders  = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, X-App-Version, X-Chat-Token, X-Request-ID"
 	corsExposeHeaders = "ETag, Retry-After, X-Request-ID"
 	// corsMaxAge is how long browsers remember a preflight, in seconds; Chromium
 	// takes no more than two hours.

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"fmt"
@@ -37,9 +38,12 @@ func (s chats) accept(tx *gorm.DB, sub *bridge.Submission) (bridge.Accepted, err
 		return bridge.Accepted{}, fmt.Errorf("lock device: %w", err)
 	}
 	h.was = h.d.seq
+	if sub.Token != (bridge.TokenHash{}) && len(h.d.token) > 0 && !bytes.Equal(h.d.token, sub.Token[:]) {
+		return bridge.Accepted{}, bridge.ErrChatToken
+	}
 	if h.d.id != 0 && sub.ClientKey != "" {
 		if again, err := repeated(h, sub); again != nil || err != nil {
-			return bridge.Accepted{Message: again.message(), Seq: bridge.Seq(h.d.seq), Duplicate: true}, err
+			return bridge.Accepted{Message: again.message(), Seq: bridge.Seq(h.d.seq), Duplicate: true, Token: tokenHash(h.d.token)}, err
 		}
 	}
 	live := false
@@ -226,10 +230,13 @@ func add(h *held, sub *bridge.Submission) (bridge.Accepted, error) {
 	if err := h.enqueue(bridge.WorkMessage, int64(m.ID), ""); err != nil {
 		return bridge.Accepted{}, err
 	}
+	if err := guard(h, sub); err != nil {
+		return bridge.Accepted{}, err
+	}
 	if _, err := h.save(); err != nil {
 		return bridge.Accepted{}, err
 	}
-	history := bridge.History{Chat: h.c.Chat, Seq: m.Seq, Read: h.d.read, Anew: sub.Since > 0, Messages: []bridge.Message{m}}
+	history := bridge.History{Token: tokenHash(h.d.token), Chat: h.c.Chat, Seq: m.Seq, Read: h.d.read, Anew: sub.Since > 0, Messages: []bridge.Message{m}}
 	history.Chat.Device, history.Chat.Alias = h.d.hash, h.d.alias
 	if h.was > 0 { // there was something before
 		history.Anew = false
@@ -237,7 +244,26 @@ func add(h *held, sub *bridge.Submission) (bridge.Accepted, error) {
 			return bridge.Accepted{}, err
 		}
 	}
-	return bridge.Accepted{Message: m, Seq: m.Seq, History: history}, nil
+	return bridge.Accepted{Message: m, Seq: m.Seq, History: history, Token: tokenHash(h.d.token)}, nil
+}
+
+// guard gives the device a chat token, if the submission asks for one and the
+// device has none yet. The message that came along has raised its sequence.
+func guard(h *held, sub *bridge.Submission) error {
+	if sub.Token == (bridge.TokenHash{}) || len(h.d.token) > 0 {
+		return nil
+	}
+	h.d.token = sub.Token[:]
+	if _, err := exec(h.tx, "UPDATE devices SET token_hash = ? WHERE id = ?", h.d.token, h.d.id); err != nil {
+		return fmt.Errorf("store chat token: %w", err)
+	}
+	return nil
+}
+
+// tokenHash gives a stored chat token.
+func tokenHash(stored []byte) (h bridge.TokenHash) {
+	copy(h[:], stored)
+	return h
 }
 
 // store inserts a message and gives it its id. Its attachments are counted here

@@ -22,6 +22,7 @@ type device struct {
 	pruned   int64 // highest seq that is not stored any more
 	openedAt int64
 	read     bridge.Seq
+	token    []byte // hash of the chat token; empty: none
 }
 
 // chat is a chat with its lane.
@@ -58,14 +59,14 @@ func (h *held) outward() outward {
 	return outward{h.c.TicketState == bridge.TicketClosed, h.c.Reopened}
 }
 
-const deviceColumns = "SELECT d.id, d.region_id, d.device_hash, d.alias, d.seq, d.current_chat_id, d.last_message_at, d.opened_at, d.pruned_seq, d.read_seq FROM devices d WHERE "
+const deviceColumns = "SELECT d.id, d.region_id, d.device_hash, d.alias, d.seq, d.current_chat_id, d.last_message_at, d.opened_at, d.pruned_seq, d.read_seq, d.token_hash FROM devices d WHERE "
 
 // lockDevice reads a device and holds it. The error is sql.ErrNoRows if there
 // is none.
 func (db *database) lockDevice(tx *gorm.DB, where string, args ...any) (device, error) {
 	var d device
 	var hash []byte
-	err := one(tx, deviceColumns+where+db.lock, args, &d.id, &d.region, &hash, &d.alias, &d.seq, &d.current, &d.last, &d.openedAt, &d.pruned, &d.read)
+	err := one(tx, deviceColumns+where+db.lock, args, &d.id, &d.region, &hash, &d.alias, &d.seq, &d.current, &d.last, &d.openedAt, &d.pruned, &d.read, &d.token)
 	copy(d.hash[:], hash)
 	return d, err
 }

@@ -26,12 +26,13 @@ func (s chats) History(ctx context.Context, r *bridge.Region, d bridge.DeviceHas
 		h      bridge.History
 		c      chat
 		pruned bridge.Seq
+		token  []byte
 		found  bool
 	)
-	err := each(tx, "SELECT "+chatColumns+", d.alias, d.seq, d.pruned_seq, d.read_seq FROM devices d JOIN chats c ON c.id = d.current_chat_id WHERE d.region_id = ? AND d.device_hash = ?",
+	err := each(tx, "SELECT "+chatColumns+", d.alias, d.seq, d.pruned_seq, d.read_seq, d.token_hash FROM devices d JOIN chats c ON c.id = d.current_chat_id WHERE d.region_id = ? AND d.device_hash = ?",
 		[]any{r.ID, d[:]}, func(scan func(...any) error) error {
 			found = true
-			return scanChat(scan, &c, &c.Alias, &h.Seq, &pruned, &h.Read)
+			return scanChat(scan, &c, &c.Alias, &h.Seq, &pruned, &h.Read, &token)
 		})
 	if err != nil {
 		return bridge.History{}, failure(fmt.Errorf("read chat: %w", err))
@@ -40,7 +41,7 @@ func (s chats) History(ctx context.Context, r *bridge.Region, d bridge.DeviceHas
 		return bridge.History{}, bridge.ErrChatNotFound
 	}
 	h.Chat = c.Chat
-	h.Chat.Device = d
+	h.Chat.Device, h.Token = d, tokenHash(token)
 	if err := readMessages(tx, c.device, since, pruned, &h); err != nil {
 		return bridge.History{}, failure(err)
 	}
@@ -151,6 +152,19 @@ func (s chats) ClaimTyping(ctx context.Context, r *bridge.Region, d bridge.Devic
 		return 0, false, err
 	}
 	return bridge.TicketID(ticket), claimed, nil
+}
+
+// Token gives a device's chat token; see bridge.ChatStore.
+func (s chats) Token(ctx context.Context, r *bridge.Region, d bridge.DeviceHash) (bridge.TokenHash, bridge.Seq, error) {
+	var (
+		token []byte
+		seq   bridge.Seq
+	)
+	err := one(s.read.WithContext(s.quick(ctx)), "SELECT token_hash, seq FROM devices WHERE region_id = ? AND device_hash = ?", []any{r.ID, d[:]}, &token, &seq)
+	if err != nil && !none(err) {
+		return bridge.TokenHash{}, 0, failure(fmt.Errorf("read chat token: %w", err))
+	}
+	return tokenHash(token), seq, nil
 }
 
 // Standing tells what the gate must know; see bridge.ChatStore.

@@ -76,10 +76,11 @@ func readDelivery(tx *gorm.DB, id int64) (bridge.Delivery, error) {
 	return d, err
 }
 
-// FinishDelivery records an outcome; see bridge.InboxStore. The error is
+// FinishDelivery records an outcome and drops the body: what people wrote is
+// kept in one place, from which they can have it erased; see bridge.InboxStore. The error is
 // bridge.ErrClaimLost if somebody else has the delivery now.
 func (s inbox) FinishDelivery(ctx context.Context, claim string, id bridge.DeliveryID, o bridge.DeliveryOutcome, now time.Time) error {
-	return s.claimed(ctx, "UPDATE deliveries SET outcome = ?, finished_at = ?, claim_id = '', claimed_until = 0 WHERE id = ? AND claim_id = ? AND claimed_until > ?",
+	return s.claimed(ctx, "UPDATE deliveries SET outcome = ?, body = x'', finished_at = ?, claim_id = '', claimed_until = 0 WHERE id = ? AND claim_id = ? AND claimed_until > ?",
 		string(o), milli(now), id, claim, milli(now))
 }
 

@@ -31,7 +31,11 @@ type region struct {
 	ZammadToken   string
 	WebhookSecret string
 	WebhookToken  string
-	UpdatedAt     int64 `gorm:"autoUpdateTime:false"` // gorm would write seconds of its own clock
+
+	IdentitySecret string
+	PrivacyToken   string
+
+	UpdatedAt int64 `gorm:"autoUpdateTime:false"` // gorm would write seconds of its own clock
 }
 
 // secretOf names what a sealed secret is for.
@@ -48,7 +52,10 @@ func (s regions) row(r *bridge.Region, desk bridge.DeskID) (region, error) {
 		ZammadToken:   s.seal.close(secretOf("zammad_token", r.Slug), string(r.ZammadToken)),
 		WebhookSecret: s.seal.close(secretOf("webhook_secret", r.Slug), string(r.WebhookSecret)),
 		WebhookToken:  s.seal.close(secretOf("webhook_token", r.Slug), string(r.WebhookToken)),
-		UpdatedAt:     milli(s.now()),
+
+		IdentitySecret: s.seal.close(secretOf("identity_secret", r.Slug), string(r.IdentitySecret)),
+		PrivacyToken:   s.seal.close(secretOf("privacy_token", r.Slug), string(r.PrivacyToken)),
+		UpdatedAt:      milli(s.now()),
 	}, nil
 }
 
@@ -69,6 +76,8 @@ func (s regions) region(row region) (*bridge.Region, error) {
 		{"zammad_token", row.ZammadToken, &r.ZammadToken},
 		{"webhook_secret", row.WebhookSecret, &r.WebhookSecret},
 		{"webhook_token", row.WebhookToken, &r.WebhookToken},
+		{"identity_secret", row.IdentitySecret, &r.IdentitySecret},
+		{"privacy_token", row.PrivacyToken, &r.PrivacyToken},
 	} {
 		plain, err := s.seal.open(secretOf(secret.column, row.Slug), secret.sealed)
 		if err != nil {
@@ -197,7 +206,7 @@ func (s regions) RemoveRegion(ctx context.Context, id bridge.RegionID) error {
 		}
 	}
 	return s.write(ctx, func(tx *gorm.DB) error {
-		for _, table := range []string{"devices", "testers", "deliveries", "exposures"} {
+		for _, table := range []string{"devices", "testers", "deliveries", "exposures", "erasures"} {
 			if _, err := exec(tx, "DELETE FROM "+table+" WHERE region_id = ?", id); err != nil {
 				return err
 			}

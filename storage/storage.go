@@ -79,6 +79,7 @@ type Store struct {
 	tickets
 	inbox
 	regions
+	rights
 	jobs
 	files
 }
@@ -116,7 +117,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open database: %w", err), db.shut())
 	}
-	return &Store{db, chats{db}, lanes{db}, tickets{db}, inbox{db}, regions{db}, jobs{db}, files{db}}, nil
+	return &Store{db, chats{db}, lanes{db}, tickets{db}, inbox{db}, regions{db}, rights{db}, jobs{db}, files{db}}, nil
 }
 
 // Close closes all connections. Calls that are running fail.

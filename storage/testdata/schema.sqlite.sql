@@ -99,11 +99,35 @@ CREATE TABLE devices (
     changed_at      INTEGER NOT NULL,
     current_chat_id INTEGER NOT NULL, -- 0: none
     last_message_at INTEGER NOT NULL,
-    opened_at       INTEGER NOT NULL, pruned_seq INTEGER NOT NULL DEFAULT 0, read_seq INTEGER NOT NULL DEFAULT 0, -- first chat
+    opened_at       INTEGER NOT NULL, pruned_seq INTEGER NOT NULL DEFAULT 0, read_seq INTEGER NOT NULL DEFAULT 0, token_hash BLOB, -- first chat
     UNIQUE (region_id, device_hash)
 ) STRICT;
 
 CREATE INDEX devices_changed ON devices (changed_at);
+
+CREATE TABLE erasures (
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    region_id     INTEGER NOT NULL REFERENCES regions (id),
+    receipt_hash  BLOB    NOT NULL UNIQUE,
+    desk_id       INTEGER NOT NULL,
+    rule          TEXT    NOT NULL,
+    alias         TEXT    NOT NULL,
+    neutral       TEXT    NOT NULL, -- takes the place of the alias
+    traces        TEXT    NOT NULL, -- JSON: tickets, customers, messages in doubt
+    settled_at    INTEGER NOT NULL, -- from then on no cut-off write can be running
+    erased_at     INTEGER NOT NULL,
+    due           INTEGER,          -- NULL: done
+    claim_id      TEXT    NOT NULL,
+    claimed_until INTEGER NOT NULL,
+    attempts      INTEGER NOT NULL,
+    refusals      INTEGER NOT NULL,
+    reason        TEXT    NOT NULL,
+    finished_at   INTEGER           -- NULL: not done
+) STRICT;
+
+CREATE INDEX erasures_age ON erasures (finished_at);
+
+CREATE INDEX erasures_due ON erasures (due);
 
 CREATE TABLE exposures (
     region_id   INTEGER NOT NULL REFERENCES regions (id),
@@ -211,7 +235,7 @@ CREATE TABLE regions (
     webhook_secret TEXT    NOT NULL,
     webhook_token  TEXT    NOT NULL,
     updated_at     INTEGER NOT NULL
-, seq_floor INTEGER NOT NULL DEFAULT 0) STRICT;
+, seq_floor INTEGER NOT NULL DEFAULT 0, identity_secret TEXT NOT NULL DEFAULT '', privacy_token TEXT NOT NULL DEFAULT '') STRICT;
 
 CREATE TABLE testers (
     region_id   INTEGER NOT NULL REFERENCES regions (id),

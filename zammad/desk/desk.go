@@ -90,12 +90,15 @@ func New(cfg Config) *Desk {
 
 // site gives the client of a region. A region whose address or token cannot be
 // used is denied: all its calls wait until an administrator has mended it.
-func (d *Desk) site(r *bridge.Region) (*site, error) {
+func (d *Desk) site(r *bridge.Region) (*site, error) { return d.siteFor(r, r.ZammadToken) }
+
+// siteFor is the same with another token of the region.
+func (d *Desk) siteFor(r *bridge.Region, token bridge.Secret) (*site, error) {
 	url, err := zammad.NormalizeURL(r.Settings.ZammadURL)
 	if err != nil {
 		return nil, &bridge.DeskError{Kind: bridge.DeskDenied, Reason: err.Error(), Err: err}
 	}
-	key := access{url, string(r.ZammadToken)}
+	key := access{url, string(token)}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if s := d.sites[key]; s != nil {
@@ -174,7 +177,7 @@ func (s *site) ticket(ctx context.Context, t zammad.Ticket) (bridge.Ticket, erro
 // ticket translates a ticket. Included and Successor are left to the caller.
 func ticket(t zammad.Ticket, state bridge.TicketState) bridge.Ticket {
 	out := bridge.Ticket{
-		ID: bridge.TicketID(t.ID), State: state,
+		ID: bridge.TicketID(t.ID), State: state, Customer: bridge.CustomerID(t.CustomerID), Login: string(t.Customer),
 		Articles: make([]bridge.ArticleID, len(t.ArticleIDs)), ChangedAt: t.UpdatedAt,
 	}
 	for i, id := range t.ArticleIDs {

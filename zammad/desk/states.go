@@ -35,6 +35,7 @@ type states struct {
 	known  stateList
 	born   zammad.StateID // of the last ticket that was made; 0: none yet
 	reopen zammad.StateID
+	end    zammad.StateID // the first closed state
 	read   time.Time
 }
 
@@ -105,6 +106,19 @@ func (s *states) opened(ctx context.Context) (zammad.StateID, error) {
 	return s.reopen, nil
 }
 
+// closed gives the state in which a ticket is put that is over.
+func (s *states) closed(ctx context.Context) (zammad.StateID, error) {
+	if err := s.warm(ctx); err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.end == 0 {
+		return 0, refused(bridge.DeskRefused, "this Zammad has no active ticket state of the type %q", zammad.StateClosed)
+	}
+	return s.end, nil
+}
+
 // list gives the known states, read anew if they are old or not enough. With
 // an error it still gives what was known before.
 func (s *states) list(ctx context.Context, enough func(stateList) bool) (stateList, error) {
@@ -142,17 +156,20 @@ func (s *states) peek(enough func(stateList) bool) (known stateList, fresh bool)
 
 func (s *states) learn(all []zammad.State) stateList {
 	known := make(stateList, len(all))
-	var reopen zammad.StateID
+	var reopen, end zammad.StateID
 	for _, state := range all {
 		known[state.ID] = stateOfType(state.Type)
 		// The default for follow-ups if it is open, otherwise the first open one.
 		if state.Active && state.Type == zammad.StateOpen && (reopen == 0 || state.DefaultFollowUp) {
 			reopen = state.ID
 		}
+		if state.Active && state.Type == zammad.StateClosed && end == 0 {
+			end = state.ID
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.known, s.reopen, s.read = known, reopen, s.now()
+	s.known, s.reopen, s.end, s.read = known, reopen, end, s.now()
 	return known
 }
 

@@ -33,6 +33,7 @@ type world struct {
 	region     *bridge.Region
 	desk       *Desk
 	agentToken bridge.Secret
+	clock      *ticking // of the Zammad
 
 	// answer, if set, is asked first; it says whether it has answered.
 	answer atomic.Pointer[func(http.ResponseWriter, *http.Request) bool]
@@ -50,14 +51,21 @@ const (
 
 // ticking is a clock on which no two things happen in the same millisecond.
 type ticking struct {
-	mu   sync.Mutex
-	last time.Time
+	mu    sync.Mutex
+	last  time.Time
+	ahead time.Duration
+}
+
+func (c *ticking) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ahead += d
 }
 
 func (c *ticking) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := time.Now()
+	now := time.Now().Add(c.ahead)
 	if next := c.last.Add(time.Millisecond); now.Before(next) {
 		now = next
 	}
@@ -69,8 +77,8 @@ func (c *ticking) After(d time.Duration) <-chan time.Time { return time.After(d)
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, ctx: t.Context()}
-	sim := simulator.New(simulator.Config{AdminToken: "admin-token", Clock: new(ticking)}).Handler()
+	w := &world{t: t, ctx: t.Context(), clock: new(ticking)}
+	sim := simulator.New(simulator.Config{AdminToken: "admin-token", Clock: w.clock}).Handler()
 	server := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, in *http.Request) {
 		if answer := w.answer.Load(); answer != nil && (*answer)(out, in) {
 			return

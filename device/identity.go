@@ -1,0 +1,118 @@
+package device
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"deskbridge/bridge"
+)
+
+// Everything that a request must prove beyond knowing a device id is here, and
+// every chat route passes it: a region may want a signed token that names the
+// device (identity), and a device may have a chat token. Streams, which browsers
+// open without headers, may bring a ticket instead.
+
+const (
+	headerChatToken = "X-Chat-Token"
+	newChatToken    = "new" // value of the header that asks for one
+	// ticketLife is how long a stream ticket opens a stream, and clockSkew how
+	// far the clock of the instance that made it may be ahead.
+	ticketLife = 60 * time.Second
+	clockSkew  = 60 * time.Second
+)
+
+// Identities checks the signed token of a device; see identity.Verifier.
+type Identities interface {
+	Check(ctx context.Context, r *bridge.Region, deviceID, token string) error
+}
+
+// admit lets a request pass that proves what region and device want.
+//
+// Errors: ErrIdentityMissing, ErrIdentityInvalid, ErrIdentityExpired,
+// ErrIdentityKeys, ErrChatToken, or the store's.
+func (d *Door) admit(c *gin.Context, who *caller) error {
+	err := d.prove(c, who)
+	if err != nil && unauthorised(err) {
+		c.Writer.Header()["Www-Authenticate"] = []string{"Bearer"}
+	}
+	return err
+}
+
+func (d *Door) prove(c *gin.Context, who *caller) error {
+	bearer := bearerOf(c.Request)
+	if mode := who.region.Settings.Identity; mode != bridge.IdentityOff && mode != "" {
+		if err := d.Identities.Check(c.Request.Context(), who.region, c.Param("device"), bearer); err != nil {
+			return err
+		}
+	}
+	hash, remembered := d.tokens.remembered(who)
+	if remembered {
+		if who.token = hash; d.tokens.borne(c.Request, who, bearer) {
+			return nil
+		}
+		// The device may have been erased on another instance: nobody is refused
+		// because of what is only remembered.
+	}
+	var err error
+	if who.token, err = d.tokens.read(c.Request.Context(), who); err != nil {
+		return err
+	}
+	if !d.tokens.borne(c.Request, who, bearer) {
+		return bridge.ErrChatToken
+	}
+	return nil
+}
+
+func unauthorised(err error) bool {
+	known, ok := err.(*bridge.Error) //nolint:errorlint // the catalogue's own value
+	return ok && known.Status == http.StatusUnauthorized
+}
+
+// bearerOf gives the token of the header Authorization.
+func bearerOf(r *http.Request) string {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+// streamCaller is caller for routes that browsers open without headers: a valid
+// ?ticket= takes the place of everything that admit wants.
+//
+// Errors: those of caller, and ErrTicketInvalid.
+func (d *Door) streamCaller(c *gin.Context) (caller, error) {
+	ticket, given := c.GetQuery("ticket")
+	if !given {
+		return d.caller(c)
+	}
+	who, err := d.address(c)
+	if err != nil {
+		return who, err
+	}
+	if !d.seal.checkTicket(&who, ticket, d.Now()) {
+		c.Writer.Header()["Www-Authenticate"] = []string{"Bearer"}
+		return who, bridge.ErrTicketInvalid
+	}
+	who.token, err = d.tokens.read(c.Request.Context(), &who)
+	return who, err
+}
+
+// issueTicket gives a ticket with which the device may open a stream soon.
+func (d *Door) issueTicket(c *gin.Context) error {
+	who, err := d.caller(c)
+	if err != nil {
+		return err
+	}
+	if err := d.Limits.write(c, who); err != nil {
+		return err
+	}
+	return answerSecret(c, http.StatusOK, struct {
+		Ticket    string `json:"ticket"`
+		ExpiresIn int    `json:"expires_in"`
+	}{d.seal.ticket(&who, d.Now().Add(ticketLife)), int(ticketLife.Seconds())})
+}
