@@ -18,6 +18,7 @@ export function applyFrame(history, frame) {
     if (known) next.messages = withMessages(history.messages, [{ ...known, error: undefined, ...frame.status, seq: frame.seq }]);
   } else if (frame.type === "chat") {
     next.chat = frame.chat;
+    next.typing = frame.chat.typing ? "agent" : history.typing === "agent" ? "" : history.typing;
   } else if (frame.type === "read") {
     next.read = Math.max(history.read, frame.read);
   } else if (frame.type === "typing") {

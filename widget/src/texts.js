@@ -373,11 +373,12 @@ export const filled = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => 
 
 // The codes of errors that say the same to a person.
 const kinds = {
-  body_too_large: "file_large", shutting_down: "busy", storage_unavailable: "busy", internal_error: "busy",
+  body_too_large: "file_large", attachment_too_large: "file_large", too_many_attachments: "file_count",
+  unsupported_attachment: "file_type", invalid_attachment: "file_type",
+  shutting_down: "busy", storage_unavailable: "busy", internal_error: "busy", identity_unavailable: "busy",
 };
 
-// errorText says what an error code means. Codes not known here are told apart
-// by what they are about.
+// errorText says what an error code means to a person.
 export function errorText(say, code) {
   return say.errors[code] ?? say.errors[kinds[code]] ?? say.errors.other;
 }
