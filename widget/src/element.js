@@ -116,11 +116,11 @@ class DeskbridgeChat extends HTMLElement {
   #begin() {
     if (!this.region) return console.error("deskbridge-chat needs the attribute region");
     this.#view = new View(this);
-    const root = h("div", { class: "chat", part: "chat" }, this.#view.panel);
+    const root = h("div", { class: "root" }, this.#view.panel);
     root.classList.toggle("launches", this.#launches);
     this.#view.shut.hidden = !this.#launches;
     if (this.#launches) {
-      this.launcher = h("button", { id: "launcher", class: "launcher", part: "launcher", type: "button", "aria-controls": "panel", "aria-expanded": "false", onclick: () => this.#show(!this.#open) }, icon("chat"), h("span", { class: "badge", hidden: "" }));
+      this.launcher = h("button", { id: "launcher", class: "launcher", part: "launcher", type: "button", "aria-controls": "panel", "aria-expanded": "false", onclick: () => this.#show(!this.#open) }, icon("chat"), icon("close"), h("span", { class: "badge", hidden: "" }));
       root.append(this.launcher);
       this.#view.panel.hidden = true;
       root.addEventListener("keydown", (event) => {
@@ -169,7 +169,7 @@ class DeskbridgeChat extends HTMLElement {
     addEventListener("offline", () => this.#talk?.reader.offline(), { signal });
     addEventListener("storage", (event) => { // another tab has written
       if (!event.key?.startsWith("deskbridge ")) return;
-      this.#talk?.sender.wake();
+      this.#talk?.wake();
       this.#changed();
     }, { signal });
     document.addEventListener("visibilitychange", () => this.#attend(), { signal });

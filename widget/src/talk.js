@@ -17,6 +17,7 @@ export class Talk {
   #silent = new Set(); // what this server does not have
   #known;
   #learning = null;
+  #waited = new Map(); // by key: what waited when it was last looked at
 
   // language gives the code for addresses; changed is called when there is
   // something else to show, and is told whether it may wait for more.
@@ -97,6 +98,17 @@ export class Talk {
     this.reader.wake();
   }
 
+  // What another tab has sent waits no more, and may not be in this tab's
+  // history yet. Only what failed can be discarded, so all else that is gone was
+  // sent.
+  #unsent() {
+    const waiting = this.sender.waiting(), keys = new Set(waiting.map((w) => w.key));
+    const sent = [...this.#waited.values()].filter((w) => !w.error && !keys.has(w.key)).map((w) => ({ ...w, sent: true }));
+    const all = unsent(this.history, [...sent, ...waiting]);
+    this.#waited = new Map(all.map((w) => [w.key, w]));
+    return all;
+  }
+
   // entries are what is shown: what has arrived, then what still waits.
   entries() {
     const arrived = ordered(this.history);
@@ -106,9 +118,9 @@ export class Talk {
         text: m.text, html: m.content, files: m.attachments ?? [], automatic: m.automatic_answer, name: m.name,
         status: m.user_is_author ? m.status : "", error: m.error,
       })),
-      ...unsent(this.history, this.sender.waiting()).map((w) => ({
+      ...this.#unsent().map((w) => ({
         id: w.key, mine: true, at: w.at, text: w.text, files: w.files ?? [], forceNew: w.forceNew,
-        status: w.error ? "failed" : "waiting", error: w.error, local: true,
+        status: w.error ? "failed" : w.sent ? "queued" : "waiting", error: w.error, local: true,
       })),
     ];
   }
