@@ -42,6 +42,7 @@ export class Attachments {
 
   async #blob(file) {
     const { id } = file;
+    if (!/^[\w-]+$/.test(id)) return null; // it would lead to another address
     if (this.#fetched.get(id)) return this.#fetched.get(id);
     try {
       const talk = this.talk();

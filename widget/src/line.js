@@ -38,9 +38,8 @@ export class Line {
 
   // open gives the response itself. A token that is refused is renewed once.
   async open(url, options = {}) {
-    const known = this.token;
     const response = await this.#fetch(url, options);
-    if (response.status !== 401 || !this.authorize() || (known === null && this.token !== null)) return response;
+    if (response.status !== 401 || !this.authorize()) return response;
     this.token = null;
     return this.#fetch(url, options);
   }
