@@ -6,6 +6,25 @@ import { h, icon } from "./view.js";
 const thumbnailUpTo = 8 << 20; // bytes; larger pictures are shown when asked for
 const pictures = new Set(["image/jpeg", "image/png", "image/gif", "image/webp", "image/avif"]);
 
+const shrinkFrom = 1.5 * (1 << 20); // bytes; smaller pictures go as they are
+const longestSide = 2560; // pixels: a letter can still be read
+const quality = 0.85;
+
+// shrunk makes large pictures smaller before they go over a bad network.
+export async function shrunk(file) {
+  if (!pictures.has(file.type) || file.size < shrinkFrom) return file;
+  try {
+    const picture = await createImageBitmap(file);
+    const scale = Math.min(1, longestSide / Math.max(picture.width, picture.height));
+    const canvas = Object.assign(document.createElement("canvas"), { width: picture.width * scale, height: picture.height * scale });
+    canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
+    const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", quality));
+    return blob.size < file.size ? new File([blob], file.name.replace(/\.\w+$/, "") + ".jpg", { type: "image/jpeg" }) : file;
+  } catch {
+    return file; // the bridge will say what is wrong with it
+  }
+}
+
 export class Attachments {
   #fetched = new Map(); // by id: the address of a blob, or null after a failure
 

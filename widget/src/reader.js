@@ -113,6 +113,7 @@ export class Reader {
 
   #ended({ since, retry, bye }) {
     if (bye !== null) return { milliseconds: bye, ordered: true };
+    if (!navigator.onLine) return null;
     if (since === null) {
       // Questions are answered and streams never begin: this network has none.
       if (++this.#streamFailures % 3 === 0 && this.trouble === "") this.#streamless = performance.now() + streamlessFor;

@@ -75,8 +75,9 @@ export class Sender {
     this.#running = true;
     const work = () => this.#work();
     try {
-      // Without locks two tabs may send the same message: it has the same key.
-      await (navigator.locks ? navigator.locks.request(this.talk.memory.prefix + "sending", work) : work());
+      await navigator.locks.request(this.talk.memory.prefix + "sending", work);
+    } catch {
+      await work(); // no locks here: two tabs may send the same message, but with the same key
     } finally {
       this.#running = false;
     }

@@ -374,7 +374,7 @@ export const filled = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => 
 // The codes of errors that say the same to a person.
 const kinds = {
   body_too_large: "file_large", attachment_too_large: "file_large", too_many_attachments: "file_count",
-  unsupported_attachment: "file_type", invalid_attachment: "file_type",
+  unsupported_attachment: "file_type", attachment_refused: "refused", invalid_attachment: "file_type",
   shutting_down: "busy", storage_unavailable: "busy", internal_error: "busy", identity_unavailable: "busy",
 };
 

@@ -2,12 +2,14 @@
 // what differs, so that a screen reader reads new messages only, and a
 // selection and the place in the history survive.
 import { safeHTML, address } from "./html.js";
-import { Attachments } from "./attachments.js";
+import { Attachments, shrunk } from "./attachments.js";
 import { direction, errorText, filled, sameLanguage, textsFor } from "./texts.js";
 
 const maxText = 10_000; // characters; the server's own limit decides
 const counterFrom = 500; // characters left when the counter appears
 const nearEnd = 80; // pixels from the end at which new messages are followed
+// What the bridge takes; naming JPEG lets phones make one of their own formats.
+const accepted = "image/jpeg,image/png,image/webp,application/pdf,text/plain";
 const calm = 150; // milliseconds: what is forgotten and told again is shown once
 
 // h makes an element: attributes with null are left out, "on…" are listeners.
@@ -67,7 +69,7 @@ export class View {
       at("form", h("form", { id: "composer", autocomplete: "off" },
         at("chosen", h("ul", { id: "chosen", class: "chosen", role: "list" })),
         at("label", h("label", { id: "label", for: "text", class: "hidden" })),
-        at("picker", h("input", { type: "file", multiple: "", hidden: "", onchange: () => this.#choose() })),
+        at("picker", h("input", { id: "picker", type: "file", accept: accepted, multiple: "", hidden: "", onchange: () => this.#choose() })),
         at("attach", h("button", { id: "attach", type: "button", class: "quiet round", onclick: () => this.picker.click() }, icon("clip"))),
         at("text", h("textarea", { id: "text", rows: "1", dir: "auto", enterkeyhint: "send", "aria-describedby": "counter" })),
         at("send", h("button", { id: "send", type: "submit", class: "round" }, icon("send"))),
@@ -150,10 +152,11 @@ export class View {
 
   #drawNotices(talk) {
     const { say } = this, { chat } = talk.history;
-    const off = talk.region?.is_chat_enabled === false || (!talk.served && talk.history.messages.size === 0);
+    const closed = talk.region?.is_chat_enabled === false ? "chat_disabled" : "device_not_served";
+    const off = !talk.served && talk.history.messages.size === 0;
     const trouble = talk.reader.trouble || talk.sender.trouble;
     put(this.notice, trouble === "offline" ? say.offline : trouble ? errorText(say, trouble) :
-      off ? errorText(say, "device_not_served") : this.#opensNew ? say.newChatNext : "");
+      off ? errorText(say, closed) : this.#opensNew ? say.newChatNext : "");
     put(this.away, [chat.notice, chat.away].filter(Boolean).join("\n"));
     const who = talk.history.typing === "bot" ? say.automatic : say.agent;
     put(this.typing, talk.history.typing ? filled(say.typing, { name: who }) : "");
@@ -188,7 +191,7 @@ export class View {
       known.as = as;
       if (this.list.children[i] !== known.element) this.list.insertBefore(known.element, this.list.children[i] ?? null);
     });
-    this.empty.hidden = wanted.length > 0;
+    this.empty.hidden = wanted.length > 0 || (!talk.learned && talk.reader.trouble === "");
     if (grew && follow) this.toEnd();
     else this.#followed();
   }
@@ -251,8 +254,8 @@ export class View {
       act();
       this.text.focus();
     } }, words);
-    // Files that have arrived here once are not on this device any more.
-    const again = entry.local || entry.files.length === 0 ? [add(this.say.sendAgain, () => sender.again(entry, this.host.language()))] : [];
+    // Files of what has arrived once are not on this device any more: it goes without them.
+    const again = entry.local || entry.text ? [add(this.say.sendAgain, () => sender.again(entry, this.host.language()))] : [];
     return [...again, ...(entry.local ? [add(this.say.discard, () => sender.discard(entry.id))] : [])];
   }
 
@@ -319,10 +322,10 @@ export class View {
     this.text.focus();
   }
 
-  #add(files, event) {
+  async #add(files, event) {
     if (files.length === 0) return;
     event?.preventDefault();
-    this.#files = [...this.#files, ...files];
+    this.#files = [...this.#files, ...(await Promise.all([...files].map(shrunk)))];
     this.#showChosen();
     this.#count();
   }
