@@ -17,6 +17,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"deskbridge/bridge"
+	"deskbridge/zammad"
 )
 
 // city is the web site of a city, on another origin than the bridge, with a
@@ -89,6 +90,7 @@ func TestWidgetOnACitysPage(t *testing.T) {
 		run  func(*testing.T, *city, *stage)
 	}{
 		{"two tabs send once", twoTabs},
+		{"an answer comes without a question, over a cut network", withoutPolling},
 		{"the button and its panel, by keyboard", launcherByKeyboard},
 		{"what a screen reader is told", screenReader},
 		{"zoomed to 200 percent", zoomed},
@@ -177,6 +179,47 @@ func twoTabs(t *testing.T, c *city, s *stage) {
 		}
 	}
 	t.Error("no ticket has the message")
+}
+
+// withoutPolling: two windows of one device, one of them cut off in between.
+func withoutPolling(t *testing.T, c *city, s *stage) {
+	person := s.person(t)
+	one, two := newTab(t, person), newTab(t, person)
+	for _, p := range []tab{one, two} {
+		c.visit(t, p, "language=fr")
+	}
+	one.write("sans question")
+	one.status("sans question", "remis")
+	two.status("sans question", "remis")
+	var ticket zammad.TicketID
+	for _, found := range c.tickets() {
+		if strings.HasPrefix(found.Title, "[FR]") {
+			ticket = found.ID
+		}
+	}
+	const questions = `performance.getEntriesByType("resource").filter((e) => /\/chat\/[^/]+\/\?since/.test(e.name)).length`
+	for _, p := range []tab{one, two} {
+		p.do(chromedp.Evaluate[chromedp.Void]("performance.clearResourceTimings()"))
+	}
+	c.answer(ticket, "réponse", false)
+	for _, p := range []tab{one, two} {
+		p.shows(".message:not(.mine)", "réponse")
+		if n := p.read(questions); n != "0" {
+			t.Errorf("the answer took %s questions", n)
+		}
+	}
+	two.offline(true)
+	two.shows("#notice", "Pas de connexion")
+	c.answer(ticket, "pendant la coupure", false)
+	one.shows(".message:not(.mine)", "pendant la coupure")
+	two.offline(false)
+	two.shows(".message:not(.mine)", "pendant la coupure")
+	two.wait(`one("#notice").textContent === ""`)
+	for _, p := range []tab{one, two} {
+		if n := p.count(".message", ""); n != "3" {
+			t.Errorf("a window shows %s messages, want 3", n)
+		}
+	}
 }
 
 func launcherByKeyboard(t *testing.T, c *city, s *stage) {

@@ -4,7 +4,7 @@
 import { applyFrame, applyState, emptyHistory, pause, readEvents } from "./logic.js";
 import { Rest } from "./line.js";
 
-const silentAfter = 70_000; // milliseconds without a byte: the connection is dead
+const silentAfter = 60_000; // milliseconds without a byte: the connection is dead
 const firstWithin = 15_000; // a stream of which nothing comes is held back by a proxy
 const steadyAfter = 10_000; // a stream that held so long was a good one
 const streamlessFor = 300_000; // a server or network without streams is asked again
@@ -150,8 +150,9 @@ export class Reader {
     const code = await response.json().then((body) => body.code, () => "");
     // A device without a chat gets its stream when it has one.
     if (response.status === 404 && code !== "chat_not_found") this.#streamless = performance.now() + streamlessFor;
-    if (response.status !== 429) return null;
-    return { milliseconds: pause(this.#streamFailures++, retryAfter, Math.random()), ordered: retryAfter !== null };
+    // Too many streams, or no room for one: questions still have theirs.
+    if ([429, 503].includes(response.status)) this.#streamless = performance.now() + Math.max(pollHidden, pause(0, retryAfter, Math.random()));
+    return null;
   }
 
   async #poll() {
