@@ -145,6 +145,10 @@ func twoTabs(t *testing.T, c *city, s *stage) {
 	one, two := newTab(t, person), newTab(t, person)
 	c.visit(t, one, "language=en")
 	c.visit(t, two, "language=en")
+	for _, p := range []tab{one, two} { // no message leaves the screen while it changes from waiting to arrived
+		p.do(chromedp.Evaluate[chromedp.Void](`{ window.gone = 0;
+			new MutationObserver((all) => { for (const m of all) gone += [...m.removedNodes].filter((n) => !n.isConnected).length; }).observe(one("#messages"), {childList: true}); }`))
+	}
 	one.write("from the first tab")
 	two.shows(".message.mine", "from the first tab")
 	one.offline(true)
@@ -153,7 +157,10 @@ func twoTabs(t *testing.T, c *city, s *stage) {
 	two.shows(".message.mine", "offline in the first")
 	two.write("offline in the second")
 	one.shows(".message.mine", "offline in the second")
+	// The first sends for both; the second hears nothing of it yet but that they wait no more.
 	one.offline(false)
+	one.status("offline in the second", "delivered")
+	two.status("offline in the second", "received")
 	two.offline(false)
 	for _, p := range []tab{one, two} {
 		for _, text := range []string{"from the first tab", "offline in the first", "offline in the second"} {
@@ -161,6 +168,11 @@ func twoTabs(t *testing.T, c *city, s *stage) {
 			if n := p.count(".message", text); n != "1" {
 				t.Errorf("%q is shown %s times", text, n)
 			}
+		}
+	}
+	for _, p := range []tab{one, two} {
+		if n := p.read("gone"); n != "0" {
+			t.Errorf("%s messages have left the screen in between", n)
 		}
 	}
 	if n := two.read(`JSON.parse(localStorage.getItem(Object.keys(localStorage).find((k) => k.endsWith(" waiting")))).length`); n != "0" {
