@@ -151,6 +151,10 @@ func twoTabs(t *testing.T, c *city, s *stage) {
 	}
 	one.write("from the first tab")
 	two.shows(".message.mine", "from the first tab")
+	eventually(t, "no tab is sending", func() bool {
+		free, err := chromedp.Run(two.ctx, chromedp.Evaluate[bool](`navigator.locks.query().then((q) => q.held.length + q.pending.length === 0)`, chromedp.EvalAwaitPromise))
+		return err == nil && free
+	})
 	one.offline(true)
 	two.offline(true)
 	one.write("offline in the first")

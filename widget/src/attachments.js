@@ -37,7 +37,7 @@ export class Attachments {
 
   element(file, say) {
     const words = filled(say.download, { name: file.name });
-    const button = h("button", { type: "button", class: "file", "aria-label": words, title: words, onclick: () => this.#download(file) },
+    const button = h("button", { type: "button", class: "attached", "aria-label": words, title: words, onclick: () => this.#download(file) },
       h("span", { class: "chip" }, icon("file"), h("bdi", {}, file.name), h("span", { class: "size" }, size(file.size))));
     if (pictures.has(file.type) && file.size <= thumbnailUpTo) {
       button.file = file;

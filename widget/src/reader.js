@@ -125,6 +125,7 @@ export class Reader {
 
   #opened() {
     this.#failures = 0;
+    this.talk.history = { ...this.talk.history, typing: "" }; // a stream tells only who is typing
     this.talk.connected();
     this.#told("");
   }

@@ -4,6 +4,11 @@ import { applyState, pause, verdict } from "./logic.js";
 import { Files, randomID } from "./memory.js";
 import { Rest } from "./line.js";
 
+// patience is how long a tab waits for another one that sends, in milliseconds.
+// Phones put tabs to sleep in the middle of their work; where a browser has no
+// locks there is no wait.
+const patience = 30_000;
+
 export class Sender {
   trouble = ""; // the code of the last failure that will be tried again
   #files = new Files();
@@ -75,9 +80,9 @@ export class Sender {
     this.#running = true;
     const work = () => this.#work();
     try {
-      await navigator.locks.request(this.talk.memory.prefix + "sending", work);
+      await navigator.locks.request(this.talk.memory.prefix + "sending", { signal: AbortSignal.timeout(patience) }, work);
     } catch {
-      await work(); // no locks here: two tabs may send the same message, but with the same key
+      await work(); // two tabs may send the same message now, but with the same key
     } finally {
       this.#running = false;
     }

@@ -164,7 +164,7 @@ export class View {
     if (this.empty.dataset.key === key) return;
     this.empty.dataset.key = key;
     const policy = address(talk.region?.zammad_privacy_policy);
-    this.empty.replaceChildren(h("p", {}, say.empty),
+    this.empty.replaceChildren(icon("chat"), h("p", {}, say.empty),
       ...(policy ? [h("p", {}, h("a", { href: policy, target: "_blank", rel: "noopener noreferrer" }, say.privacy))] : []));
   }
 
