@@ -91,6 +91,7 @@ func TestWidgetOnACitysPage(t *testing.T) {
 	}{
 		{"two tabs send once", twoTabs},
 		{"an answer comes without a question, over a cut network", withoutPolling},
+		{"the people behind the chat", peopleBehindTheChat},
 		{"the button and its panel, by keyboard", launcherByKeyboard},
 		{"what a screen reader is told", screenReader},
 		{"zoomed to 200 percent", zoomed},
@@ -236,6 +237,39 @@ func withoutPolling(t *testing.T, c *city, s *stage) {
 			t.Errorf("a window shows %s messages, want 3", n)
 		}
 	}
+}
+
+func peopleBehindTheChat(t *testing.T, c *city, s *stage) {
+	p := newTab(t, s.person(t))
+	c.visit(t, p, "language=tr")
+	p.write("Merhaba")
+	p.status("Merhaba", "iletildi")
+	var ticket zammad.TicketID
+	for _, found := range c.tickets() {
+		if strings.HasPrefix(found.Title, "[TR]") {
+			ticket = found.ID
+		}
+	}
+	c.answer(ticket, "Hoş geldiniz", false)
+	p.shows(".message:not(.mine)", "Hoş geldiniz")
+	p.shows("#typing", "yazıyor") // who has just answered often has more to say
+	device := p.read(`JSON.parse(localStorage.getItem(Object.keys(localStorage).find((k) => k.endsWith(" device"))))`)
+	waitFor(t, func() error {
+		var state struct{ Read, Seq int64 }
+		answer, err := http.Get(c.bridge.origin + "/api/v3/" + demoRegion + "/tr/chat/" + device + "/")
+		if err != nil {
+			return err
+		}
+		defer answer.Body.Close()
+		if err := json.NewDecoder(answer.Body).Decode(&state); err != nil || state.Read == 0 {
+			return fmt.Errorf("read up to %d of %d (%v)", state.Read, state.Seq, err)
+		}
+		return nil
+	})
+	p.wait(`one("#away").textContent === ""`)
+	c.setState(ticket, "closed")
+	p.wait(`one("#away").textContent !== ""`)
+	p.picture("11-closed")
 }
 
 func launcherByKeyboard(t *testing.T, c *city, s *stage) {
