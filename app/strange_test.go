@@ -21,6 +21,7 @@ type strange struct {
 	*httptest.Server
 	mu       sync.Mutex
 	requests []string // method, what of the chat, since, token
+	devices  map[string]bool
 	region   map[string]any
 	state    map[string]any
 	post     func(w http.ResponseWriter, r *http.Request)
@@ -36,7 +37,7 @@ func newStrange(t *testing.T) *strange {
 	}
 	s := &strange{
 		region: map[string]any{"name": "Testland", "path": "testland", "languages": []any{map[string]string{"code": "en", "native_name": "English"}}, "is_chat_enabled": true},
-		state:  stateOf(0),
+		state:  stateOf(0), devices: map[string]bool{},
 	}
 	mux := http.NewServeMux()
 	mux.Handle(widget.Path, script)
@@ -64,6 +65,7 @@ func newStrange(t *testing.T) *strange {
 func (s *strange) chat(w http.ResponseWriter, r *http.Request) {
 	what, token := r.PathValue("what"), strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
 	s.mu.Lock()
+	s.devices[r.PathValue("device")] = true
 	s.requests = append(s.requests, strings.TrimSpace(fmt.Sprint(r.Method, " ", what, " ", r.URL.RawQuery, " ", token)))
 	s.mu.Unlock()
 	switch {
@@ -99,6 +101,12 @@ func (s *strange) asked(beginning string) int {
 		}
 	}
 	return n
+}
+
+func (s *strange) device(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.devices[id]
 }
 
 func answer(w http.ResponseWriter, status int, document any) {

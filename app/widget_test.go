@@ -473,3 +473,29 @@ func severalLines(t *testing.T, c *city, s *stage) {
 	p.wait(`one(".message.mine .body")?.textContent === "first\nsecond"`)
 	p.status("first", "delivered")
 }
+
+// TestWidgetChangesWithItsAttributes: a page may set them at any time, as
+// frameworks do, and the token's function before the script has come.
+func TestWidgetChangesWithItsAttributes(t *testing.T) {
+	t.Parallel()
+	s := newStrange(t)
+	s.state = stateOf(4, fromAgent(1, 4, "for everybody"))
+	p := newTab(t, newBrowser(t))
+	p.do(chromedp.Navigate(sitePage(t, s.URL) + "/?language=en"))
+	p.wait(`customElements.get("deskbridge-chat")`)
+	if p.is(`one(".panel")`) {
+		t.Error("there is a chat of no region")
+	}
+	p.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("deskbridge-chat").setAttribute("region", "testland")`))
+	p.shows(".message", "for everybody")
+	p.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("deskbridge-chat").setAttribute("heading", "Ask us")`))
+	p.shows("#title", "Ask us")
+	p.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("deskbridge-chat").setAttribute("device", "mine")`))
+	eventually(t, "it asks as the device of the page", func() bool { return s.asked("GET") > 1 && s.device("mine") })
+	// Taken out of the page it is silent, and put back it is there again.
+	p.do(chromedp.Evaluate[chromedp.Void](`{ window.chat = document.querySelector("deskbridge-chat"); chat.remove(); document.body.append(chat); }`))
+	p.shows(".message", "for everybody")
+	if n := p.read(`all(".panel").length`); n != "1" {
+		t.Errorf("there are %s chats", n)
+	}
+}

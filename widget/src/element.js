@@ -10,6 +10,17 @@ const origin = document.currentScript?.src ? new URL(document.currentScript.src)
 
 let sheet; // shared by all elements of the page
 
+// dress gives a shadow root its styles, in a way that strict pages allow; older
+// browsers have only the other.
+function dress(root) {
+  try {
+    if (!sheet) (sheet = new CSSStyleSheet()).replaceSync(styles);
+    root.adoptedStyleSheets = [sheet];
+  } catch {
+    root.append(h("style", {}, styles));
+  }
+}
+
 class DeskbridgeChat extends HTMLElement {
   static observedAttributes = ["server", "region", "language", "device", "heading", "launcher"];
 
@@ -19,13 +30,11 @@ class DeskbridgeChat extends HTMLElement {
   #open = false;
   #listening = null;
   #chosen = null; // language
+  #connected = false;
 
   constructor() {
     super();
     this.attachShadow({ mode: "open" });
-    sheet ??= new CSSStyleSheet();
-    if (sheet.cssRules.length === 0) sheet.replaceSync(styles);
-    this.shadowRoot.adoptedStyleSheets = [sheet];
   }
 
   connectedCallback() {
@@ -34,16 +43,20 @@ class DeskbridgeChat extends HTMLElement {
       delete this.authorize;
       this.authorize = authorize;
     }
+    this.#connected = true;
     this.#begin();
   }
 
   disconnectedCallback() {
+    this.#connected = false;
     this.#leave();
   }
 
   attributeChangedCallback(name, before, now) {
-    if (!this.isConnected || before === now || !this.#view) return;
-    if (name === "language") {
+    if (!this.#connected || before === now) return;
+    if (!this.#view) {
+      this.#begin();
+    } else if (name === "language") {
       this.#chosen = null;
       this.#speak();
     } else if (name === "heading") {
@@ -130,6 +143,7 @@ class DeskbridgeChat extends HTMLElement {
       });
     }
     this.shadowRoot.replaceChildren(root);
+    dress(this.shadowRoot);
     this.#listen();
     this.#speak();
     // Who only passes by gets no device id, and the server no questions.

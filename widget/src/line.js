@@ -23,7 +23,7 @@ export class Line {
   async ask(url, options = {}) {
     const within = options.body instanceof FormData ? uploadWithin : answerWithin;
     try {
-      const answer = await this.open(url, { ...options, signal: AbortSignal.timeout(within) });
+      const answer = await this.open(url, { ...options, signal: endOf(within) });
       const body = parsed(await answer.text());
       return { status: answer.status, body, tag: answer.headers.get("ETag") ?? "", retryAfter: answer.headers.get("Retry-After") };
     } catch {
@@ -50,6 +50,13 @@ export class Line {
     const headers = this.token ? { ...options.headers, Authorization: `Bearer ${this.token}` } : options.headers;
     return fetch(url, { cache: "no-store", credentials: "omit", referrerPolicy: "no-referrer", ...options, headers });
   }
+}
+
+// endOf is AbortSignal.timeout, which phones of 2021 do not have.
+export function endOf(milliseconds) {
+  const controller = new AbortController();
+  setTimeout(() => controller.abort(), milliseconds);
+  return controller.signal;
 }
 
 // A rest ends after a while, or sooner when something wakes it; what the server

@@ -2,7 +2,7 @@
 // a key that stays the same at every try, and goes one after the other.
 import { applyState, pause, verdict } from "./logic.js";
 import { Files, randomID } from "./memory.js";
-import { Rest } from "./line.js";
+import { Rest, endOf } from "./line.js";
 
 // patience is how long a tab waits for another one that sends, in milliseconds.
 // Phones put tabs to sleep in the middle of their work; where a browser has no
@@ -80,7 +80,7 @@ export class Sender {
     this.#running = true;
     const work = () => this.#work();
     try {
-      await navigator.locks.request(this.talk.memory.prefix + "sending", { signal: AbortSignal.timeout(patience) }, work);
+      await navigator.locks.request(this.talk.memory.prefix + "sending", { signal: endOf(patience) }, work);
     } catch {
       await work(); // two tabs may send the same message now, but with the same key
     } finally {

@@ -6,7 +6,7 @@ import { Line } from "./line.js";
 import { Sender } from "./sender.js";
 import { Reader } from "./reader.js";
 
-const typingEvery = 4_000; // milliseconds between two notices that somebody types
+const typingEvery = 5_000; // milliseconds between two notices that somebody types
 const readAfter = 1_000; // so long a message is on the screen before it counts as read
 
 export class Talk {
