@@ -59,29 +59,33 @@ export function endOf(milliseconds) {
   return controller.signal;
 }
 
-// A rest ends after a while, or sooner when something wakes it; what the server
-// ordered is not cut short.
+// A rest ends after a while, or sooner when something wakes it, also if that
+// came just before; what the server ordered is not cut short.
 export class Rest {
-  #wake = () => {};
+  #woken = false;
+  #end = null; // of the running rest
 
+  // for gives whether it was woken.
   for(milliseconds, ordered = false) {
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, milliseconds);
-      this.#wake = () => {
-        if (ordered) return;
+      const timer = setTimeout(() => this.#end(false), milliseconds);
+      this.#end = (woken) => {
         clearTimeout(timer);
-        resolve();
+        this.#end = null;
+        this.#woken = false;
+        resolve(woken);
       };
-      this.end = () => {
-        clearTimeout(timer);
-        resolve();
-      };
+      this.ordered = ordered;
+      if (this.#woken) this.wake();
     });
   }
 
   wake() {
-    this.#wake();
+    this.#woken = true;
+    if (!this.ordered) this.#end?.(true);
   }
 
-  end() {}
+  end() {
+    this.#end?.(false);
+  }
 }

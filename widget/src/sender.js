@@ -103,7 +103,7 @@ export class Sender {
     for (let item; !this.#stopped && (item = this.#next());) {
       const wait = await this.#send(item, failures);
       failures = wait === null ? 0 : failures + 1;
-      if (wait) await this.#rest.for(wait.milliseconds, wait.ordered);
+      if (wait && (await this.#rest.for(wait.milliseconds, wait.ordered))) failures = 0; // something has changed
     }
     this.talk.changed();
   }
