@@ -28,6 +28,7 @@ import (
 	"deskbridge/server"
 	"deskbridge/storage"
 	"deskbridge/webhook"
+	"deskbridge/widget"
 )
 
 const secret = "a secret of the tests"
@@ -69,6 +70,11 @@ func frame(t *testing.T, unwell bool) string {
 		},
 	}).Routes(s.Engine())
 	s.Engine().GET("/openapi.yaml", func(c *gin.Context) { c.Data(http.StatusOK, "application/yaml", api.Spec()) })
+	script, err := widget.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Engine().GET(widget.Path, gin.WrapH(script))
 	web := httptest.NewServer(s.Engine())
 	t.Cleanup(func() {
 		web.Close()
@@ -83,6 +89,7 @@ func frame(t *testing.T, unwell bool) string {
 // the device's door does the same with every answer of its own tests.
 func TestRealAnswers(t *testing.T) {
 	t.Parallel()
+	openapi3filter.RegisterBodyDecoder("text/javascript", openapi3filter.FileBodyDecoder)
 	router, err := gorillamux.NewRouter(load(t))
 	if err != nil {
 		t.Fatal(err)
@@ -110,6 +117,8 @@ func TestRealAnswers(t *testing.T) {
 		{"ready", "GET", well + "/readyz", "", nil, 200},
 		{"not ready", "GET", unwell + "/readyz", "", nil, 503},
 		{"description", "GET", well + "/openapi.yaml", "", nil, 200},
+		{"widget", "GET", well + widget.Path, "", nil, 200},
+		{"widget that is known", "GET", well + widget.Path, "", []string{"If-None-Match", "*"}, 304},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			request, err := http.NewRequestWithContext(t.Context(), c.method, c.url, strings.NewReader(c.body))

@@ -14,6 +14,7 @@ import (
 	"deskbridge/device"
 	"deskbridge/server"
 	"deskbridge/webhook"
+	"deskbridge/widget"
 )
 
 func load(t *testing.T) *openapi3.T {
@@ -63,6 +64,7 @@ func TestPathsAreTheRoutes(t *testing.T) {
 	device.New(device.Deps{}).Routes(frame.Limited(), frame.Limited())
 	webhook.New(webhook.Deps{}).Routes(frame.Engine())
 	frame.Engine().GET("/openapi.yaml", func(*gin.Context) {}) // mounted by app
+	frame.Engine().GET(widget.Path, func(*gin.Context) {})     // the same
 
 	parameter := regexp.MustCompile(`:\w+|\{\w+\}`)
 	var routes, paths []string

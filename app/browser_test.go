@@ -46,6 +46,14 @@ type stage struct {
 
 func newStage(t *testing.T) *stage {
 	t.Helper()
+	browser := newBrowser(t)
+	ready, _ := startDemo(t, "")
+	return &stage{ready, browser, zammadAs(t, ready.Zammad, ready.Zammad.AgentToken)}
+}
+
+// newBrowser starts Chromium with a profile of its own.
+func newBrowser(t *testing.T) context.Context {
+	t.Helper()
 	path := chromium(t)
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()), chromedp.DisableGPU,
@@ -60,8 +68,7 @@ func newStage(t *testing.T) *stage {
 	if err := chromedp.Do(browser); err != nil {
 		t.Fatalf("start the browser: %v", err)
 	}
-	ready, _ := startDemo(t, "")
-	return &stage{ready, browser, zammadAs(t, ready.Zammad, ready.Zammad.AgentToken)}
+	return browser
 }
 
 // person is somebody with a browser profile of their own.
@@ -84,7 +91,7 @@ func (s *stage) phone(t *testing.T, person context.Context, language string) tab
 		address += "&language=" + language
 	}
 	p.do(chromedp.Navigate(address))
-	p.wait(`document.querySelector("h1").textContent === "Testland"`)
+	p.wait(`one("#title")?.textContent === "Testland"`)
 	return p
 }
 
@@ -103,7 +110,8 @@ type tab struct {
 	ctx context.Context
 }
 
-// newTab opens a tab, which at its end must have had no script errors and no
+// newTab opens a tab whose page has all, one and focused, which look into the
+// widget where there is one, and which at its end must have had no script errors and no
 // violation of the content security policy.
 func newTab(t *testing.T, person context.Context) tab {
 	t.Helper()
@@ -113,6 +121,9 @@ func newTab(t *testing.T, person context.Context) tab {
 	p.do(chromedp.EmulateViewport(390, 844))
 	_, err := chromedp.Call(ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: `
 		window.wrong = [];
+		window.all = (selector) => [...(document.querySelector("deskbridge-chat")?.shadowRoot ?? document).querySelectorAll(selector)];
+		window.one = (selector) => all(selector)[0] ?? null;
+		window.focused = () => document.activeElement?.shadowRoot?.activeElement ?? document.activeElement;
 		addEventListener("error", (e) => wrong.push(String(e.message)));
 		addEventListener("unhandledrejection", (e) => wrong.push(String(e.reason)));
 		addEventListener("securitypolicyviolation", (e) => wrong.push(e.violatedDirective + " " + e.blockedURI));`})
@@ -160,7 +171,7 @@ func (p tab) wait(condition string) {
 	for !p.is(condition) {
 		select {
 		case <-deadline:
-			p.t.Fatalf("still not after 20 s: %s\nthe page says:\n%s", condition, p.read("document.body.innerText"))
+			p.t.Fatalf("still not after 20 s: %s\nthe page says:\n%s", condition, p.read(`document.body.innerText + "\n" + (one(".panel")?.innerText ?? "")`))
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
@@ -169,12 +180,17 @@ func (p tab) wait(condition string) {
 // shows waits for text inside of what the selector finds.
 func (p tab) shows(selector, text string) {
 	p.t.Helper()
-	p.wait(`[...document.querySelectorAll(` + quote(selector) + `)].some((e) => e.innerText.includes(` + quote(text) + `))`)
+	p.wait(`all(` + quote(selector) + `).some((e) => e.innerText.includes(` + quote(text) + `))`)
 }
 
 func (p tab) count(selector, text string) string {
 	p.t.Helper()
-	return p.read(`[...document.querySelectorAll(` + quote(selector) + `)].filter((e) => e.innerText.includes(` + quote(text) + `)).length`)
+	return p.read(`all(` + quote(selector) + `).filter((e) => e.innerText.includes(` + quote(text) + `)).length`)
+}
+
+// inside finds an element of the widget, or of a page without one.
+func inside(selector string) chromedp.JSPath {
+	return chromedp.JSPath(`one(` + quote(selector) + `)`)
 }
 
 func (p tab) press(keys string) {
@@ -201,8 +217,8 @@ func (p tab) enter() {
 func (p tab) tabTo(selector string) {
 	p.t.Helper()
 	for range 60 {
-		if p.is(`document.activeElement.matches(` + quote(selector) + `)`) {
-			if p.is(`getComputedStyle(document.activeElement).outlineStyle === "none"`) {
+		if p.is(`focused().matches(` + quote(selector) + `)`) {
+			if p.is(`getComputedStyle(focused()).outlineStyle === "none"`) {
 				p.t.Errorf("the focus on %s cannot be seen", selector)
 			}
 			return
@@ -215,7 +231,7 @@ func (p tab) tabTo(selector string) {
 // write writes a message on the phone with mouse and keys.
 func (p tab) write(text string) {
 	p.t.Helper()
-	p.do(chromedp.SendKeys(chromedp.ID("text"), text), chromedp.Click(chromedp.ID("send")))
+	p.do(chromedp.SendKeys(inside("#text"), text), chromedp.Click(inside("#send")))
 	p.shows(".message.mine .body", text)
 }
 
@@ -223,7 +239,7 @@ func (p tab) write(text string) {
 func (p tab) status(text, status string) {
 	p.t.Helper()
 	p.shows(".message.mine", text)
-	p.wait(`[...document.querySelectorAll(".message.mine")].filter((e) => e.innerText.includes(` + quote(text) + `)).at(-1).querySelector(".about").innerText.includes(` + quote(status) + `)`)
+	p.wait(`all(".message.mine").filter((e) => e.innerText.includes(` + quote(text) + `)).at(-1).querySelector(".about").innerText.includes(` + quote(status) + `)`)
 }
 
 // openTicket opens the ticket that holds the text, on the desk.
@@ -331,7 +347,6 @@ func TestInTheBrowser(t *testing.T) {
 		{"what the server refuses", refused},
 		{"a server that is busy", busyServer},
 		{"the length of a message", lengthOfAMessage},
-		{"nobody's HTML does anything", hostileHTML},
 		{"right to left", rightToLeft},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -369,7 +384,7 @@ func fromPhoneToDeskAndBack(t *testing.T, s *stage) {
 	phone.pictures("2-phone-chat")
 	// What was public is made internal again: it leaves the phone.
 	desk.do(chromedp.Click("[data-test=article][data-internal=false]:nth-child(3) [data-test=article-toggle]"))
-	phone.wait(`!document.body.innerText.includes("worum geht es")`)
+	phone.wait(`!one("#messages").innerText.includes("worum geht es")`)
 }
 
 // byKeyboard uses no mouse on either page.
@@ -380,14 +395,14 @@ func byKeyboard(t *testing.T, s *stage, language string) {
 	}[language]
 	person := s.person(t)
 	phone := s.phone(t, person, "")
-	phone.tabTo(`#languages button[lang=` + language + `]`)
-	phone.enter()
-	phone.wait(`document.documentElement.lang === ` + quote(language))
+	phone.tabTo("#languages")
+	phone.press(map[string]string{"en": "E", "de": "D"}[language]) // English, Deutsch
+	phone.wait(`one(".panel").lang === ` + quote(language))
 	phone.tabTo("#text")
 	phone.press(words.question)
 	phone.enter()
 	phone.status(words.question, words.delivered)
-	if !phone.is(`document.activeElement.id === "text" && document.activeElement.value === ""`) {
+	if !phone.is(`focused().id === "text" && focused().value === ""`) {
 		t.Error("after sending, the focus is not in the empty text field")
 	}
 
@@ -420,14 +435,14 @@ func languageOfThePhone(t *testing.T, s *stage) {
 		t.Fatal(err)
 	}
 	p.do(chromedp.Navigate(s.ready.Pages.Phone))
-	p.shows("#send", "Senden")
+	p.wait(`one("#send")?.title === "Senden"`)
 	p.write("auf Deutsch")
 	p.status("auf Deutsch", "zugestellt")
 	if ticket, _ := s.ticketWith(t, "auf Deutsch"); !strings.HasPrefix(ticket.Title, "[DE] Testland: ") {
 		t.Errorf("the ticket is %q, want a German one", ticket.Title)
 	}
-	p.do(chromedp.Click("#languages button[lang=en]"))
-	p.shows("#send", "Send")
+	p.do(chromedp.Evaluate[chromedp.Void](`{ const e = one("#languages"); e.value = "en"; e.dispatchEvent(new Event("change")); }`))
+	p.wait(`one("#send").title === "Send"`)
 	p.status("auf Deutsch", "delivered")
 	p.write("in English")
 	p.status("in English", "delivered")
@@ -436,7 +451,7 @@ func languageOfThePhone(t *testing.T, s *stage) {
 		return strings.HasPrefix(ticket.Title, "[EN] Testland: ")
 	})
 	p.do(chromedp.Reload())
-	p.shows("#send", "Send")
+	p.wait(`one("#send")?.title === "Send"`)
 	p.shows(".message.mine", "auf Deutsch")
 }
 
@@ -454,7 +469,7 @@ func cutNetwork(t *testing.T, s *stage) {
 	phone.offline(false)
 	phone.status("first in the tunnel", "delivered")
 	phone.status("second in the tunnel", "delivered")
-	phone.wait(`document.querySelector("#notice").textContent === ""`)
+	phone.wait(`one("#notice").textContent === ""`)
 
 	// The page is closed before the network is back.
 	phone.offline(true)
@@ -486,7 +501,7 @@ func lostAnswer(t *testing.T, s *stage) {
 		window.posts = 0;
 		window.fetch = async (url, options) => {
 			const answer = await real(url, options);
-			if (options?.method === "POST" && ++window.posts === 1) throw new TypeError("the answer is lost");
+			if (options?.method === "POST" && !/(typing|read)\/$/.test(url) && ++window.posts === 1) throw new TypeError("the answer is lost");
 			return answer;
 		};
 	}`))
@@ -503,13 +518,12 @@ func lostAnswer(t *testing.T, s *stage) {
 
 func newChat(t *testing.T, s *stage) {
 	phone := s.phone(t, s.person(t), "en")
-	phone.do(chromedp.Click(chromedp.ID("new")))
-	if phone.is(`document.querySelector("#notice").textContent !== ""`) {
+	if !phone.is(`one("#new").hidden`) {
 		t.Error("a new chat is offered before there is one")
 	}
 	phone.write("about my flat")
 	phone.status("about my flat", "delivered")
-	phone.do(chromedp.Click(chromedp.ID("new")))
+	phone.do(chromedp.Click(inside("#new")))
 	phone.shows("#notice", "Your next message opens a new chat.")
 	phone.write("about my school")
 	phone.status("about my school", "delivered")
@@ -534,10 +548,10 @@ func refused(t *testing.T, s *stage) {
 	phone.write("or not")
 	phone.status("or not", "not delivered")
 	phone.pictures("4-phone-refused")
-	phone.do(chromedp.Click(".message.mine:last-child .actions button:last-child"))
-	phone.wait(`!document.body.innerText.includes("or not")`)
+	phone.do(chromedp.Click(inside(".message.mine:last-child .more button:last-child")))
+	phone.wait(`!one("#messages").innerText.includes("or not")`)
 	phone.do(chromedp.Evaluate[chromedp.Void]("window.fetch = window.real"))
-	phone.do(chromedp.Click(".message.mine .actions button"))
+	phone.do(chromedp.Click(inside(".message.mine .more button")))
 	phone.status("let me in", "delivered")
 	if n := phone.count(".message", ""); n != "1" {
 		t.Errorf("the phone shows %s messages, want 1", n)
@@ -552,7 +566,7 @@ func busyServer(t *testing.T, s *stage) {
 	phone.do(chromedp.Evaluate[chromedp.Void](`{
 		window.real = window.fetch;
 		window.posts = 0;
-		window.fetch = async (url, options) => options?.method !== "POST" || ++window.posts > 1 ? window.real(url, options) :
+		window.fetch = async (url, options) => options?.method !== "POST" || /(typing|read)\/$/.test(url) || ++window.posts > 1 ? window.real(url, options) :
 			new Response(JSON.stringify({error: "x", code: "rate_limited", retryable: true}), {status: 429, headers: {"Retry-After": "4"}});
 	}`))
 	phone.write("too soon")
@@ -562,18 +576,19 @@ func busyServer(t *testing.T, s *stage) {
 	if _, err := s.agent.Articles.Create(t.Context(), zammad.NewArticle{TicketID: ticket.ID, Type: "note", Body: "meanwhile"}); err != nil {
 		t.Fatal(err)
 	}
+	phone.do(chromedp.Evaluate[chromedp.Void](`dispatchEvent(new Event("online"))`)) // no reason to come before the time
 	phone.shows(".message:not(.mine)", "meanwhile")
 	if !phone.is("window.posts === 1") {
 		t.Error("it did not wait as long as the server asked for")
 	}
 	phone.status("too soon", "delivered")
-	phone.wait(`document.querySelector("#notice").textContent === ""`)
+	phone.wait(`one("#notice").textContent === ""`)
 }
 
 func lengthOfAMessage(t *testing.T, s *stage) {
 	phone := s.phone(t, s.person(t), "en")
 	fill := func(expression string) {
-		phone.do(chromedp.Evaluate[chromedp.Void](`{ const e = document.querySelector("#text"); e.value = ` + expression + `; e.dispatchEvent(new Event("input")); }`))
+		phone.do(chromedp.Evaluate[chromedp.Void](`{ const e = one("#text"); e.value = ` + expression + `; e.dispatchEvent(new Event("input")); }`))
 	}
 	for _, c := range []struct{ text, counter, sendable string }{
 		{`"a"`, "", "true"},
@@ -583,45 +598,14 @@ func lengthOfAMessage(t *testing.T, s *stage) {
 		{`"\u{1F989}".repeat(10001)`, "1 characters too many", "false"},
 	} {
 		fill(c.text)
-		counter, sendable := phone.read(`document.querySelector("#counter").textContent`), phone.read(`!document.querySelector("#send").disabled`)
+		counter, sendable := phone.read(`one("#counter").textContent`), phone.read(`!one("#send").disabled`)
 		if counter != c.counter || sendable != c.sendable {
 			t.Errorf("%s: counter %q and can be sent: %s, want %q and %s", c.text, counter, sendable, c.counter, c.sendable)
 		}
 	}
 	fill(`"\u{1F989}".repeat(10000)`)
-	phone.do(chromedp.Click(chromedp.ID("send")))
+	phone.do(chromedp.Click(inside("#send")))
 	phone.status("\U0001F989", "delivered")
-}
-
-// hostileHTML holds the page's own lock, with HTML that no server of ours would send.
-func hostileHTML(t *testing.T, s *stage) {
-	phone := s.phone(t, s.person(t), "en")
-	for markup, want := range map[string]string{
-		`<p>Hello <b>you</b></p>`:                                 `<p>Hello <b>you</b></p>`,
-		`<script>wrong.push(1)</script>x`:                         `x`,
-		`<img src=x onerror="wrong.push(2)">x`:                    `x`,
-		`<p onclick="wrong.push(3)" style="x:y" id=text>x`:        `<p>x</p>`,
-		`<a href="javascript:wrong.push(4)">x</a>`:                `x`,
-		`<a href=" java&#10;script:wrong.push(5)">x</a>`:          `x`,
-		`<a href="/api/v1/users">x</a>`:                           `x`,
-		`<a href="https://example.org/?a=1&amp;b=2">x</a>`:        `<a href="https://example.org/?a=1&amp;b=2" target="_blank" rel="noopener noreferrer nofollow">x</a>`,
-		`<svg><script>wrong.push(6)</script></svg>x`:              `x`,
-		`<math><mtext><img src=x onerror=wrong.push(7)>`:          ``,
-		`<form action=/x><button>x</button></form>`:               `x`,
-		`<template><img src=x onerror=wrong.push(8)></template>x`: `x`,
-		`<p dir="rtl" lang="ar">x</p><p dir="x">y</p>`:            `<p dir="rtl" lang="ar">x</p><p>y</p>`,
-	} {
-		got, err := chromedp.Run(phone.ctx, chromedp.Evaluate[string](`import("./html.js").then(({safeHTML}) => {
-			const box = document.createElement("div"); box.append(safeHTML(`+quote(markup)+`)); return box.innerHTML; })`, chromedp.EvalAwaitPromise))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got != want {
-			t.Errorf("%s becomes %s, want %s", markup, got, want)
-		}
-	}
-	// The policy reports the handlers that it kept from the parsed document.
-	phone.do(chromedp.Evaluate[chromedp.Void](`wrong = wrong.filter((w) => !String(w).endsWith("-attr inline"))`))
 }
 
 func rightToLeft(t *testing.T, s *stage) {
@@ -637,7 +621,7 @@ func rightToLeft(t *testing.T, s *stage) {
 	}
 	phone.shows(".message:not(.mine)", "السكن")
 	for _, selector := range []string{".message.mine .body > *", ".message:not(.mine) .body > *"} {
-		if !phone.is(`getComputedStyle(document.querySelector(` + quote(selector) + `)).direction === "rtl"`) {
+		if !phone.is(`getComputedStyle(one(` + quote(selector) + `)).direction === "rtl"`) {
 			t.Errorf("%s is not written from right to left", selector)
 		}
 	}

@@ -261,7 +261,7 @@ func mountPhone(engine *gin.Engine) {
 	static := http.StripPrefix(phonePath, http.FileServerFS(pages))
 	serve := func(c *gin.Context) {
 		h := c.Writer.Header()
-		h.Set("Content-Security-Policy", "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'")
+		h.Set("Content-Security-Policy", "default-src 'self'; img-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'")
 		h.Set("Cache-Control", "no-cache")
 		static.ServeHTTP(c.Writer, c.Request)
 	}

@@ -36,6 +36,7 @@ var rooms = map[string][]string{
 	"config":                     {},
 	"telemetry":                  {},
 	"api":                        {},
+	"widget":                     {},
 	"app":                        {"*"},
 	"cli":                        {"*"},
 	"":                           {"cli"}, // main.go

@@ -14,6 +14,7 @@ import (
 	"deskbridge/device"
 	"deskbridge/server"
 	"deskbridge/webhook"
+	"deskbridge/widget"
 	"deskbridge/zammad"
 )
 
@@ -48,9 +49,9 @@ func (a *App) Serve(ctx context.Context, opts ServeOptions) error {
 	if err := a.mountDevices(frame, shared); err != nil {
 		return err
 	}
-	frame.Engine().GET("/openapi.yaml", func(c *gin.Context) {
-		c.Data(http.StatusOK, "application/yaml; charset=utf-8", api.Spec())
-	})
+	if err := mountDocuments(frame.Engine()); err != nil {
+		return err
+	}
 	if opts.Mount != nil {
 		opts.Mount(frame.Engine())
 	}
@@ -103,6 +104,21 @@ func (a *App) uploads() device.Uploads {
 		Dir: filepath.Join(a.cfg.DataDir, "uploads"), Body: l.BodyBytes,
 		Files: l.Files, FileBytes: l.FileBytes, MessageBytes: l.MessageFileBytes,
 	}
+}
+
+// mountDocuments adds what is the same for everybody: the widget's script and
+// the description of the API.
+func mountDocuments(engine *gin.Engine) error {
+	script, err := widget.New()
+	if err != nil {
+		return err
+	}
+	engine.GET(widget.Path, gin.WrapH(script))
+	engine.HEAD(widget.Path, gin.WrapH(script))
+	engine.GET("/openapi.yaml", func(c *gin.Context) {
+		c.Data(http.StatusOK, "application/yaml; charset=utf-8", api.Spec())
+	})
+	return nil
 }
 
 // sharedLimits counts in Redis; nil without one.

@@ -9,11 +9,23 @@ const attributes = { dir: /^(ltr|rtl|auto)$/i, lang: /^[a-z-]{1,40}$/i, colspan:
 const schemes = new Set(["http:", "https:", "mailto:", "tel:"]);
 
 // safeHTML makes a fragment of new elements: text and allowed elements only.
-// The parsed document is inert, nothing in it loads or runs.
+// The parsed document is inert, nothing in it loads or runs. Where the page's
+// trusted types forbid to parse, it gives null.
 export function safeHTML(markup) {
   const fragment = document.createDocumentFragment();
-  copyChildren(new DOMParser().parseFromString(markup, "text/html").body, fragment);
+  try {
+    copyChildren(new DOMParser().parseFromString(trusted(markup), "text/html").body, fragment);
+  } catch {
+    return null;
+  }
   return fragment;
+}
+
+let policy; // of trusted types; made once, a page may allow its name only once
+
+function trusted(markup) {
+  policy ??= window.trustedTypes?.createPolicy("deskbridge-chat", { createHTML: (text) => text }) ?? { createHTML: (text) => text };
+  return policy.createHTML(markup);
 }
 
 function copyChildren(from, to) {
@@ -42,7 +54,8 @@ function copyElement(from, to) {
   to.append(element);
 }
 
-function address(href) {
+// address gives an absolute link of an allowed scheme, else nothing.
+export function address(href) {
   try {
     const url = new URL(href); // relative addresses are none
     return schemes.has(url.protocol) ? url.href : "";

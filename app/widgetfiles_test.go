@@ -1,0 +1,93 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+// phonePhoto writes a picture as a phone makes it: large.
+func phonePhoto(t *testing.T) string {
+	t.Helper()
+	noise, picture := rand.New(rand.NewPCG(1, 2)), image.NewRGBA(image.Rect(0, 0, 3200, 2400))
+	for y := range 2400 {
+		for x := range 3200 {
+			picture.Set(x, y, color.RGBA{uint8(x / 13), uint8(y / 10), uint8(noise.IntN(200)), 255})
+		}
+	}
+	path := filepath.Join(t.TempDir(), "Brief vom Amt.jpg")
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(jpeg.Encode(file, picture, &jpeg.Options{Quality: 92}), file.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Size() < 2<<20 {
+		t.Fatalf("the photo has %v (%v)", info, err)
+	}
+	return path
+}
+
+// TestWidgetSendsFiles chooses files without a network, and closes the page
+// before it is back.
+func TestWidgetSendsFiles(t *testing.T) {
+	t.Parallel()
+	c := newCity(t)
+	person := (&stage{browser: newBrowser(t)}).person(t)
+	note := filepath.Join(t.TempDir(), "note.txt")
+	if err := os.WriteFile(note, []byte("plain"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := newTab(t, person)
+	c.visit(t, p, "language=de")
+	p.write("Guten Tag")
+	p.status("Guten Tag", "zugestellt")
+	p.offline(true)
+	p.do(chromedp.SetUploadFiles(inside("#picker"), []string{phonePhoto(t), note}))
+	p.wait(`all("#chosen li").length === 2`)
+	p.picture("10-files-chosen")
+	p.write("Hier ist der Brief")
+	p.status("Hier ist der Brief", "wartet auf Versand")
+	p.shows(".message.mine .files", "Brief vom Amt.jpg")
+	p.do(chromedp.Navigate("about:blank"))
+	p.offline(false)
+
+	again := newTab(t, person)
+	c.visit(t, again, "language=de")
+	again.status("Hier ist der Brief", "zugestellt")
+	again.wait(`all(".message.mine .files li").length === 2 && one(".attached img")?.naturalWidth === 2560`)
+	again.picture("10-files")
+	ticket := c.ticket(1)
+	waitFor(t, func() error {
+		articles, err := c.admin.Articles.OfTicket(t.Context(), ticket.ID)
+		if err != nil {
+			return err
+		}
+		if len(articles) != 2 || len(articles[1].Attachments) != 2 {
+			return fmt.Errorf("%d articles", len(articles))
+		}
+		return nil
+	})
+
+	// What the bridge does not take is told, and the next message goes.
+	bad := filepath.Join(t.TempDir(), "program.exe")
+	if err := os.WriteFile(bad, []byte("MZ\x90\x00"+strings.Repeat("\x00", 100)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again.do(chromedp.SetUploadFiles(inside("#picker"), []string{bad}))
+	again.wait(`all("#chosen li").length === 1`)
+	again.write("Und das Programm")
+	again.status("Und das Programm", "nicht zugestellt. Dateien dieser Art können nicht gesendet werden.")
+	again.write("Ohne Programm")
+	again.status("Ohne Programm", "zugestellt")
+}
