@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -24,7 +25,7 @@ type strange struct {
 	devices  map[string]bool
 	region   map[string]any
 	state    map[string]any
-	post     func(w http.ResponseWriter, r *http.Request)
+	post     func(w http.ResponseWriter, r *http.Request) // called with mu held
 	events   func(w http.ResponseWriter, r *http.Request, send func(frame map[string]any))
 	token    string // the only one that is let in; empty: everybody
 }
@@ -67,6 +68,7 @@ func (s *strange) chat(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	s.devices[r.PathValue("device")] = true
 	s.requests = append(s.requests, strings.TrimSpace(fmt.Sprint(r.Method, " ", what, " ", r.URL.RawQuery, " ", token)))
+	state := s.state
 	s.mu.Unlock()
 	switch {
 	case s.token != "" && token != s.token:
@@ -79,9 +81,11 @@ func (s *strange) chat(w http.ResponseWriter, r *http.Request) {
 			w.(http.Flusher).Flush()
 		})
 	case what == "" && r.Method == http.MethodPost && s.post != nil:
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		s.post(w, r)
 	case what == "" && r.Method == http.MethodGet:
-		answer(w, 200, s.state)
+		answer(w, 200, state)
 	case strings.HasPrefix(what, "attachments/"):
 		w.Header().Set("Content-Type", "text/html") // as if it were a document
 		_, _ = io.WriteString(w, "<script>wrong.push('attachment')</script>")
@@ -183,10 +187,9 @@ func TestWidgetFollowsAStream(t *testing.T) {
 	t.Parallel()
 	s := newStrange(t)
 	next := make(chan struct{})
-	var connections int
+	var connections atomic.Int64
 	s.events = func(_ http.ResponseWriter, r *http.Request, send func(map[string]any)) {
-		connections++
-		switch connections {
+		switch connections.Add(1) {
 		case 1:
 			send(map[string]any{"type": "chat", "seq": 0, "chat": map[string]any{"state": "open", "notice": "", "away": "Back on Monday", "typing": false}})
 			send(message(fromAgent(1, 4, "first")))
@@ -257,6 +260,8 @@ func TestWidgetInAHotel(t *testing.T) {
 	p.write("arrived")
 	p.status("arrived", "waiting to be sent")
 	p.status("arrived", "delivered")
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if len(keys) != 2 || keys[0] != keys[1] || keys[0] == "" {
 		t.Errorf("the keys are %q, want one twice", keys)
 	}
