@@ -276,6 +276,11 @@ func (h *held) takeTicket(ticket bridge.TicketID, state bridge.TicketState, at t
 			if _, err := exec(h.tx, "UPDATE chats SET ticket_id = NULL, ticket_state = '', customer_id = 0, checked_at = 0, state_at = 0 WHERE id = ?", other); err != nil {
 				return fmt.Errorf("move ticket: %w", err)
 			}
+			// With what was known of it: one that was deleted there is not shown by
+			// the ticket any more.
+			if _, err := exec(h.tx, "UPDATE articles SET chat_id = ? WHERE desk_id = ? AND ticket_id = ? AND chat_id = ?", h.c.ID, h.c.Desk, ticket, other); err != nil {
+				return fmt.Errorf("move articles: %w", err)
+			}
 		}
 		h.c.Ticket, h.c.checkedAt, h.c.stateAt = ticket, 0, 0
 	}
