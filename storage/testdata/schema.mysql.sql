@@ -113,10 +113,37 @@ CREATE TABLE `devices` (
   `opened_at` bigint NOT NULL,
   `pruned_seq` bigint NOT NULL DEFAULT 0,
   `read_seq` bigint NOT NULL DEFAULT 0,
+  `token_hash` binary(32) DEFAULT NULL,
   PRIMARY KEY (`id`),
   UNIQUE KEY `devices_device` (`region_id`,`device_hash`),
   KEY `devices_changed` (`changed_at`),
   CONSTRAINT `devices_region` FOREIGN KEY (`region_id`) REFERENCES `regions` (`id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
+CREATE TABLE `erasures` (
+  `id` bigint NOT NULL AUTO_INCREMENT,
+  `region_id` bigint NOT NULL,
+  `receipt_hash` binary(32) NOT NULL,
+  `desk_id` bigint NOT NULL,
+  `rule` varchar(20) NOT NULL,
+  `alias` varchar(100) NOT NULL,
+  `neutral` varchar(100) NOT NULL,
+  `traces` mediumtext NOT NULL,
+  `settled_at` bigint NOT NULL,
+  `erased_at` bigint NOT NULL,
+  `due` bigint DEFAULT NULL,
+  `claim_id` varchar(64) NOT NULL,
+  `claimed_until` bigint NOT NULL,
+  `attempts` bigint NOT NULL,
+  `refusals` bigint NOT NULL,
+  `reason` text NOT NULL,
+  `finished_at` bigint DEFAULT NULL,
+  PRIMARY KEY (`id`),
+  UNIQUE KEY `erasures_receipt` (`receipt_hash`),
+  KEY `erasures_due` (`due`),
+  KEY `erasures_age` (`finished_at`),
+  KEY `erasures_region` (`region_id`),
+  CONSTRAINT `erasures_region` FOREIGN KEY (`region_id`) REFERENCES `regions` (`id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
 CREATE TABLE `exposures` (
@@ -240,6 +267,8 @@ CREATE TABLE `regions` (
   `webhook_token` text NOT NULL,
   `updated_at` bigint NOT NULL,
   `seq_floor` bigint NOT NULL DEFAULT 0,
+  `identity_secret` text NOT NULL,
+  `privacy_token` text NOT NULL,
   PRIMARY KEY (`id`),
   UNIQUE KEY `regions_slug` (`slug`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
