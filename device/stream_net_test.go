@@ -146,7 +146,7 @@ func TestStopInMidStream(t *testing.T) {
 	device.Hasten(w.door, time.Minute, 10*time.Second)
 	stop := w.serve()
 	path, heard := chatPath("testland", "de", "d1"), make(chan wireFrame, 100)
-	seq := itoa(w.post(path, "message=Hallo").state(t).Seq)
+	w.post(path, "message=Hallo").state(t)
 	var ears []*ear
 	for _, open := range []way{openEvents, openSocket, openEvents, openSocket} {
 		e := w.listen(open, path, newReplica(), heard)
@@ -156,10 +156,12 @@ func TestStopInMidStream(t *testing.T) {
 	}
 	w.raw(t, chatPath("testland", "de", "silent")) // answers no close
 	polled := make(chan reply, 1)
-	go func() { polled <- w.get(path + "?wait=60&since=" + seq) }()
+	polling := chatPath("testland", "de", "d3") // of its own, so that it is seen to be there
+	seq := itoa(w.post(polling, "message=Hallo").state(t).Seq)
+	go func() { polled <- w.get(polling + "?wait=60&since=" + seq) }()
 	elsewhere := chatPath("testland", "de", "d2")
 	go w.get(elsewhere + "?wait=60&since=0")
-	eventually(t, "all are there", func() bool { return w.marks.Watched() == 3 })
+	eventually(t, "all are there", func() bool { return w.marks.Watched() == 4 })
 	began := time.Now()
 	stop()
 	if took := time.Since(began); took > 10*time.Second {
@@ -207,5 +209,6 @@ func TestStreamsLeaveNothingBehind(t *testing.T) {
 		}
 	}
 	eventually(t, "nobody is watched", func() bool { return w.marks.Watched() == 0 })
+	http.DefaultClient.CloseIdleConnections() // a connection that is kept has a goroutine at the server
 	goleak.VerifyNone(t, before, goleak.IgnoreAnyFunction("database/sql.(*DB).connectionOpener"), goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"))
 }
