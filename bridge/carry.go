@@ -19,6 +19,7 @@ const (
 	warnEvery    = 12               // tries without access: about an hour between two warnings
 	triesRefused = 6                // with a reason: about a minute, for an administrator's quick mend
 	triesMasked  = 10               // without one: about a quarter of an hour, since it may be a deadlock or load
+	triesUnheard = 12               // cut off, and not there when the horizon is over, although Zammad answers: about an hour
 )
 
 // do carries one piece of work to the desk and says what became of it.
@@ -139,7 +140,12 @@ func (p *Pump) settle(ctx context.Context, r *Region, w *Work) Outcome {
 			return p.unsettled(w, err)
 		}
 	}
-	return p.rest(w, Retry{Due: now, Reason: "the write did not arrive"})
+	// Something on the way may cut off this one message each time, such as a proxy
+	// that does not like its size or its words. Others must not wait for ever.
+	if w.Refusals+1 >= triesUnheard {
+		return setAside(w, &DeskError{Kind: DeskAmbiguous, Reason: "it was cut off each time and never arrived", Files: len(w.Files) > 0})
+	}
+	return p.rest(w, Retry{Due: now, Refused: true, Reason: "the write did not arrive"})
 }
 
 // found looks at where a message in doubt has arrived. A ticket that took others

@@ -62,6 +62,28 @@ func TestAnOutageDoesNotCountTowardsGivingUp(t *testing.T) {
 	l.wantStatus(bridge.StatusSent)
 }
 
+func TestAMessageThatIsCutOffEachTimeIsSetAside(t *testing.T) {
+	l := newLanes(t)
+	l.send("cut off")
+	l.send("fine")
+	l.desk.open = func(o bridge.Opening) error {
+		if o.Text == "cut off" {
+			return &bridge.DeskError{Kind: bridge.DeskAmbiguous, Reason: "connection reset"}
+		}
+		return nil
+	}
+	began := l.now
+	for l.now.Sub(began) < 50*time.Minute {
+		l.step(20 * time.Second)
+	}
+	l.wantStatus(bridge.StatusQueued, bridge.StatusQueued)
+	for l.now.Sub(began) < 70*time.Minute {
+		l.step(20 * time.Second)
+	}
+	l.wantStatus(bridge.StatusFailed, bridge.StatusSent)
+	l.wantTexts("fine")
+}
+
 func TestTheAgentsAreToldOnceOfARefusedMessage(t *testing.T) {
 	l := refused(t)
 	l.pass(3 * time.Minute)
