@@ -108,7 +108,7 @@ func (a *App) assemble(ctx context.Context) error {
 		Tickets: a.Store, Desk: a.Desk, Regions: a.Regions, Publisher: a.watermarks, Log: a.log, Now: a.now,
 	})
 	a.pump = bridge.NewPump(bridge.PumpDeps{
-		Lanes: a.Store, Tickets: a.Store, Desk: a.Desk, Regions: a.Regions, Receiver: a.receiver, Publisher: a.watermarks,
+		Lanes: a.Store, Desk: a.Desk, Regions: a.Regions, Receiver: a.receiver, Publisher: a.watermarks,
 		Log: a.log, Now: a.now, Horizon: a.cfg.Zammad.WriteHorizon,
 	})
 	a.fastLane = bridge.NewFastLane(bridge.FastLaneDeps{Receiver: a.receiver, Watchers: a.watermarks, Waiting: a.Store, Log: a.log, Now: a.now})

@@ -439,7 +439,7 @@ func newRig(t *testing.T, w *world) *rig {
 	})
 	r.region, _ = r.app.Regions.BySlug(demoRegion)
 	r.pump = bridge.NewPump(bridge.PumpDeps{
-		Lanes: r.app.Store, Tickets: r.app.Store, Desk: r.app.Desk, Regions: r.app.Regions, Receiver: r.app.receiver,
+		Lanes: r.app.Store, Desk: r.app.Desk, Regions: r.app.Regions, Receiver: r.app.receiver,
 		Publisher: r.app.watermarks, Log: r.app.log, Now: func() time.Time { return time.Now().Add(r.ahead) },
 	})
 	return r

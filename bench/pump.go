@@ -87,7 +87,7 @@ func newPumped(ctx context.Context, url string) (*pumped, error) {
 	walls := desk.New(desk.Config{Concurrency: 1000})
 	receiver := bridge.NewReceiver(bridge.ReceiverDeps{Tickets: w.store, Desk: walls, Regions: w.regions, Publisher: nobody{}, Log: log, Now: time.Now})
 	w.pump = bridge.NewPump(bridge.PumpDeps{
-		Lanes: w.store, Tickets: w.store, Desk: walls, Regions: w.regions, Receiver: receiver, Publisher: &w.sent, Log: log, Now: time.Now,
+		Lanes: w.store, Desk: walls, Regions: w.regions, Receiver: receiver, Publisher: &w.sent, Log: log, Now: time.Now,
 	})
 	w.chats = bridge.NewChats(bridge.ChatsDeps{Store: w.store, Publisher: nobody{}, Exposures: bridge.NewExposures(w.store, log), Wake: func() {}, Now: time.Now})
 	return w, nil

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"slices"
 	"time"
 )
 
@@ -67,13 +66,13 @@ func (p *Pump) message(ctx context.Context, r *Region, w *Work) Outcome {
 			return p.rest(w, Retry{Due: p.Now(), Detach: true, Reason: "the group's rule wants a new ticket"})
 		}
 	}
-	known, err := p.Tickets.KnownTicket(ctx, w.Chat.Desk, w.Chat.Ticket)
-	if err != nil && !errors.Is(err, ErrTicketUnknown) {
+	known, err := p.Lanes.Articles(ctx, w.Chat.ID)
+	if err != nil {
 		return p.rest(w, Retry{Due: p.Now().Add(restFirst), Reason: err.Error()})
 	}
 	posted, err := begin(ctx, p, w, func(ctx context.Context) (Posted, error) {
 		return p.Desk.Post(ctx, r, Post{
-			UUID: w.UUID, Text: w.Text, Files: w.Files, Ticket: w.Chat.Ticket, Customer: w.Chat.Customer, Reopen: reopen, Known: ids(known.Articles),
+			UUID: w.UUID, Text: w.Text, Files: w.Files, Ticket: w.Chat.Ticket, Customer: w.Chat.Customer, Reopen: reopen, Known: known,
 		})
 	})
 	return p.posted(ctx, r, w, posted, err)
@@ -323,13 +322,4 @@ func backoff(attempts int, most time.Duration) time.Duration {
 		rest = min(restFirst<<attempts, most)
 	}
 	return rest + rand.N(rest/2+1)
-}
-
-func ids(articles map[ArticleID]bool) []ArticleID {
-	out := make([]ArticleID, 0, len(articles))
-	for id := range articles {
-		out = append(out, id)
-	}
-	slices.Sort(out)
-	return out
 }

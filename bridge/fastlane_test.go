@@ -72,7 +72,7 @@ func hurry(t *testing.T, story func(h *hurried)) {
 		})
 		h.writes = &scriptedDesk{articles: make(map[bridge.MessageUUID]bridge.Posted)}
 		h.pump = bridge.NewPump(bridge.PumpDeps{
-			Lanes: h.store, Tickets: h.store, Desk: h.writes, Regions: regions, Receiver: h.receiver, Publisher: nobody{}, Log: log, Now: time.Now,
+			Lanes: h.store, Desk: h.writes, Regions: regions, Receiver: h.receiver, Publisher: nobody{}, Log: log, Now: time.Now,
 		})
 		h.chats = bridge.NewChats(bridge.ChatsDeps{Store: h.store, Publisher: nobody{}, Exposures: bridge.NewExposures(h.store, log), Wake: func() {}, Now: time.Now})
 		lane := bridge.NewFastLane(bridge.FastLaneDeps{Receiver: h.receiver, Watchers: h, Waiting: h.store, Log: log, Now: time.Now})

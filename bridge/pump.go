@@ -49,7 +49,6 @@ const (
 // PumpDeps is what the pump needs.
 type PumpDeps struct {
 	Lanes     LaneStore
-	Tickets   TicketStore
 	Desk      Desk
 	Regions   *Regions
 	Receiver  *Receiver // follows merges

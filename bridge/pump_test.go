@@ -148,7 +148,7 @@ func newLanesOn(t *testing.T, store *storage.Store) *lanes {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.pump = bridge.NewPump(bridge.PumpDeps{Lanes: l.store, Tickets: l.store, Desk: l.desk, Regions: regions, Publisher: nobody{}, Log: log, Now: now})
+	l.pump = bridge.NewPump(bridge.PumpDeps{Lanes: l.store, Desk: l.desk, Regions: regions, Publisher: nobody{}, Log: log, Now: now})
 	l.chats = bridge.NewChats(bridge.ChatsDeps{Store: l.store, Publisher: nobody{}, Exposures: bridge.NewExposures(l.store, log), Wake: func() {}, Now: now})
 	return l
 }

@@ -99,6 +99,8 @@ type LaneStore interface {
 	// tried (Work.StartedAt was possibly set before: then it is in doubt and is
 	// left as it is). nil means the lane is empty, and the claim was given back.
 	Start(ctx context.Context, c Claim, now time.Time) (*Work, error)
+	// Articles lists the articles of a chat that are known here, in no order.
+	Articles(ctx context.Context, id ChatID) ([]ArticleID, error)
 	// Finish writes what became of the work. Retry ends the claim and lets the
 	// lane rest. The error is ErrClaimLost if somebody else holds the lane now:
 	// then nothing was written.

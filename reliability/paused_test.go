@@ -62,7 +62,7 @@ func pausedProcess(t *testing.T, url string, where pausePoint) {
 		}
 	}
 	pump := func(desk bridge.Desk, lanes bridge.LaneStore, tickets bridge.TicketStore) *bridge.Pump {
-		return bridge.NewPump(bridge.PumpDeps{Lanes: lanes, Tickets: tickets, Desk: desk, Regions: a.Regions, Publisher: silent{}, Log: log, Now: clock.now})
+		return bridge.NewPump(bridge.PumpDeps{Lanes: lanes, Desk: desk, Regions: a.Regions, Publisher: silent{}, Log: log, Now: clock.now})
 	}
 	other := pump(a.Desk, a.Store, a.Store)
 	d := device{id: "device-1"}

@@ -60,7 +60,7 @@ func (w *world) boot() (*instance, error) {
 	walls := desk.New(desk.Config{Transport: line{w, in}, Log: log, Now: now})
 	receiver := bridge.NewReceiver(bridge.ReceiverDeps{Tickets: store, Desk: walls, Regions: in.regions, Publisher: nobody{}, Log: log, Now: now})
 	pump := bridge.NewPump(bridge.PumpDeps{
-		Lanes: store, Tickets: store, Desk: walls, Regions: in.regions, Receiver: receiver, Publisher: nobody{}, Log: log, Now: now, Horizon: horizon,
+		Lanes: store, Desk: walls, Regions: in.regions, Receiver: receiver, Publisher: nobody{}, Log: log, Now: now, Horizon: horizon,
 	})
 	in.chats = bridge.NewChats(bridge.ChatsDeps{Store: store, Publisher: nobody{}, Exposures: bridge.NewExposures(store, log), Wake: pump.Wake, Now: now})
 	keeper := bridge.NewKeeper(bridge.KeeperDeps{Jobs: store, Lanes: store, Regions: in.regions, Publisher: nobody{}, Log: log, Now: now})

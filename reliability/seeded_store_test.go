@@ -63,6 +63,11 @@ func (m mortal) Start(ctx context.Context, c bridge.Claim, now time.Time) (out *
 	return out, err
 }
 
+func (m mortal) Articles(ctx context.Context, id bridge.ChatID) (out []bridge.ArticleID, err error) {
+	err = m.read(func() (err error) { out, err = m.Store.Articles(ctx, id); return })
+	return out, err
+}
+
 func (m mortal) Finish(ctx context.Context, c bridge.Claim, o bridge.Outcome, now time.Time) (out []bridge.Change, err error) {
 	err = m.write(func() (err error) { out, err = m.Store.Finish(ctx, c, o, now); return })
 	return out, err

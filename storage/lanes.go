@@ -157,6 +157,12 @@ func (s lanes) nextWork(ctx context.Context, h *held) (*bridge.Work, error) {
 	}
 }
 
+// Articles lists a chat's articles; see bridge.LaneStore.
+func (s lanes) Articles(ctx context.Context, id bridge.ChatID) ([]bridge.ArticleID, error) {
+	known, err := list[bridge.ArticleID](s.read.WithContext(ctx), "SELECT article_id FROM articles WHERE chat_id = ?", id)
+	return known, failure(err)
+}
+
 // Finish writes what became of a work; see bridge.LaneStore.
 func (s lanes) Finish(ctx context.Context, c bridge.Claim, o bridge.Outcome, now time.Time) ([]bridge.Change, error) {
 	var changes []bridge.Change
