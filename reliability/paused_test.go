@@ -61,10 +61,10 @@ func pausedProcess(t *testing.T, url string, where pausePoint) {
 			t.Fatal(err)
 		}
 	}
-	pump := func(desk bridge.Desk, lanes bridge.LaneStore, tickets bridge.TicketStore) *bridge.Pump {
+	pump := func(desk bridge.Desk, lanes bridge.LaneStore) *bridge.Pump {
 		return bridge.NewPump(bridge.PumpDeps{Lanes: lanes, Desk: desk, Regions: a.Regions, Publisher: silent{}, Log: log, Now: clock.now})
 	}
-	other := pump(a.Desk, a.Store, a.Store)
+	other := pump(a.Desk, a.Store)
 	d := device{id: "device-1"}
 	say := func() {
 		t.Helper()
@@ -78,18 +78,25 @@ func pausedProcess(t *testing.T, url string, where pausePoint) {
 	}
 
 	point := &point{reached: make(chan struct{}), goOn: make(chan struct{})}
-	lanes := &watchedLanes{LaneStore: a.Store}
-	paused := pump(pausingDesk{a.Desk, where, point}, lanes, pausingTickets{a.Store, where, point})
+	lanes := &watchedLanes{LaneStore: a.Store, where: where, point: point}
+	paused := pump(pausingDesk{a.Desk, where, point}, lanes)
 	say()
-	var working sync.WaitGroup
-	working.Go(func() { paused.Step(t.Context()) })
-	<-point.reached
+	stepped := make(chan struct{})
+	go func() {
+		defer close(stepped)
+		paused.Step(t.Context())
+	}()
+	select {
+	case <-point.reached:
+	case <-stepped:
+		t.Fatal("the process never came to where it should stand still")
+	}
 	clock.pass(bridge.DefaultWriteHorizon + time.Minute) // longer than any lease
 	other.Step(t.Context())
 	say()
 	other.Step(t.Context())
 	close(point.goOn)
-	working.Wait()
+	<-stepped
 	if !errors.Is(lanes.last(), bridge.ErrClaimLost) {
 		t.Errorf("the paused process stored what it had not the right to: %v", lanes.last())
 	}
@@ -232,27 +239,22 @@ func (d pausingDesk) Post(ctx context.Context, r *bridge.Region, p bridge.Post) 
 	return posted, err
 }
 
-// pausingTickets is the real store, whose caller stands still after what is
-// read last before a write.
-type pausingTickets struct {
-	bridge.TicketStore
-	where pausePoint
-	*point
-}
-
-func (s pausingTickets) KnownTicket(ctx context.Context, d bridge.DeskID, t bridge.TicketID) (bridge.KnownTicket, error) {
-	known, err := s.TicketStore.KnownTicket(ctx, d, t)
-	if s.where == beforePost {
-		s.pass()
-	}
-	return known, err
-}
-
-// watchedLanes remembers how the last outcome was taken.
+// watchedLanes is the real store, which remembers how the last outcome was
+// taken, and whose caller stands still after what is read last before a write.
 type watchedLanes struct {
 	bridge.LaneStore
+	where pausePoint
+	*point
 	mu  sync.Mutex
 	err error
+}
+
+func (w *watchedLanes) Articles(ctx context.Context, c bridge.ChatID) ([]bridge.ArticleID, error) {
+	known, err := w.LaneStore.Articles(ctx, c)
+	if w.where == beforePost {
+		w.pass()
+	}
+	return known, err
 }
 
 func (w *watchedLanes) Finish(ctx context.Context, c bridge.Claim, o bridge.Outcome, now time.Time) ([]bridge.Change, error) {
