@@ -17,7 +17,20 @@ import (
 // History reads a device's messages; see bridge.ChatStore. A since that is
 // ahead of the store (which a backup brought back), or from before what was
 // pruned, reads everything.
+//
+// The chat and its messages are two queries without a transaction, which would
+// be two more ways to the database. Where a message is newer than its chat,
+// something was written between them, and both are read again.
 func (s chats) History(ctx context.Context, r *bridge.Region, d bridge.DeviceHash, since bridge.Seq, now time.Time) (bridge.History, error) {
+	for {
+		h, err := s.readHistory(ctx, r, d, since, now)
+		if err != nil || !slices.ContainsFunc(h.Messages, func(m bridge.Message) bool { return m.Seq > h.Seq }) {
+			return h, err
+		}
+	}
+}
+
+func (s chats) readHistory(ctx context.Context, r *bridge.Region, d bridge.DeviceHash, since bridge.Seq, now time.Time) (bridge.History, error) {
 	if err := ctx.Err(); err != nil {
 		return bridge.History{}, err
 	}

@@ -272,3 +272,43 @@ func TestLeaseHasOneHolder(t *testing.T) {
 		}
 	})
 }
+
+// TestAHistoryIsOfOneMoment: whoever reads while others write sees no message
+// that is newer than the state of the chat beside it.
+func TestAHistoryIsOfOneMoment(t *testing.T) {
+	eachPair(t, func(w *world, stores [2]*storage.Store) {
+		const writes = 200
+		w.send("device", "first")
+		written := make(chan struct{})
+		together(w, 2, func(i int) error {
+			if i == 0 {
+				defer close(written)
+				for n := range writes {
+					s := w.submission("device", fmt.Sprint("message ", n))
+					if _, err := stores[0].Accept(w.ctx, s); err != nil {
+						return err
+					}
+				}
+				return nil
+			}
+			for done := false; !done; {
+				select {
+				case <-written:
+					done = true
+				default:
+				}
+				h, err := stores[1].History(w.ctx, w.region, device("device"), 0, w.now)
+				if err != nil {
+					return err
+				}
+				for _, m := range h.Messages {
+					if m.Seq > h.Seq || int(h.Seq) != len(h.Messages) {
+						return fmt.Errorf("at %d there are %d messages, one of %d", h.Seq, len(h.Messages), m.Seq)
+					}
+				}
+			}
+			return nil
+		})
+		equal(w, "messages", len(w.history("device", 0).Messages), writes+1)
+	})
+}
