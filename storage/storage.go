@@ -82,6 +82,7 @@ type Store struct {
 	rights
 	jobs
 	files
+	audit
 }
 
 var _ bridge.Store = (*Store)(nil)
@@ -117,7 +118,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open database: %w", err), db.shut())
 	}
-	return &Store{db, chats{db}, lanes{db}, tickets{db}, inbox{db}, regions{db}, rights{db}, jobs{db}, files{db}}, nil
+	return &Store{db, chats{db}, lanes{db}, tickets{db}, inbox{db}, regions{db}, rights{db}, jobs{db}, files{db}, audit{db}}, nil
 }
 
 // Close closes all connections. Calls that are running fail.

@@ -1,3 +1,17 @@
+CREATE TABLE `api_tokens` (
+  `id` bigint NOT NULL AUTO_INCREMENT,
+  `token_hash` binary(32) NOT NULL,
+  `name` varchar(200) NOT NULL,
+  `scopes` varchar(500) NOT NULL,
+  `regions` text NOT NULL,
+  `created_at` bigint NOT NULL,
+  `expires` bigint NOT NULL,
+  `used_at` bigint NOT NULL,
+  `revoked_at` bigint NOT NULL,
+  PRIMARY KEY (`id`),
+  UNIQUE KEY `api_tokens_hash` (`token_hash`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
 CREATE TABLE `articles` (
   `desk_id` bigint NOT NULL,
   `article_id` bigint NOT NULL,
@@ -33,6 +47,21 @@ CREATE TABLE `attachments` (
   KEY `attachments_message` (`message_id`),
   CONSTRAINT `attachments_content` FOREIGN KEY (`content_id`) REFERENCES `contents` (`id`),
   CONSTRAINT `attachments_of_message` FOREIGN KEY (`message_id`) REFERENCES `messages` (`id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
+CREATE TABLE `audit` (
+  `id` bigint NOT NULL AUTO_INCREMENT,
+  `at` bigint NOT NULL,
+  `actor_kind` varchar(20) NOT NULL,
+  `actor_id` bigint NOT NULL,
+  `actor_name` varchar(200) NOT NULL,
+  `region_id` bigint NOT NULL,
+  `action` varchar(50) NOT NULL,
+  `subject` varchar(500) NOT NULL,
+  `changes` mediumtext NOT NULL,
+  PRIMARY KEY (`id`),
+  KEY `audit_region` (`region_id`,`id`),
+  KEY `audit_age` (`at`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
 CREATE TABLE `chats` (
@@ -271,6 +300,51 @@ CREATE TABLE `regions` (
   `privacy_token` text NOT NULL,
   PRIMARY KEY (`id`),
   UNIQUE KEY `regions_slug` (`slug`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
+CREATE TABLE `sessions` (
+  `token` varchar(64) NOT NULL,
+  `data` blob NOT NULL,
+  `expires` bigint NOT NULL,
+  PRIMARY KEY (`token`),
+  KEY `sessions_age` (`expires`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
+CREATE TABLE `staff` (
+  `id` bigint NOT NULL AUTO_INCREMENT,
+  `login` varchar(200) NOT NULL,
+  `name` varchar(200) NOT NULL,
+  `role` varchar(20) NOT NULL,
+  `language` varchar(20) NOT NULL,
+  `password` varchar(255) NOT NULL,
+  `totp_secret` text NOT NULL,
+  `totp_step` bigint NOT NULL,
+  `subject` varchar(500) DEFAULT NULL,
+  `disabled` tinyint NOT NULL,
+  `epoch` bigint NOT NULL,
+  `failures` bigint NOT NULL,
+  `locked_until` bigint NOT NULL,
+  `created_at` bigint NOT NULL,
+  `signed_in_at` bigint NOT NULL,
+  PRIMARY KEY (`id`),
+  UNIQUE KEY `staff_login` (`login`),
+  UNIQUE KEY `staff_subject` (`subject`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
+CREATE TABLE `staff_links` (
+  `token_hash` binary(32) NOT NULL,
+  `staff_id` bigint NOT NULL,
+  `expires` bigint NOT NULL,
+  PRIMARY KEY (`token_hash`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
+CREATE TABLE `staff_regions` (
+  `staff_id` bigint NOT NULL,
+  `region_id` bigint NOT NULL,
+  PRIMARY KEY (`staff_id`,`region_id`),
+  KEY `staff_regions_region` (`region_id`),
+  CONSTRAINT `staff_regions_region` FOREIGN KEY (`region_id`) REFERENCES `regions` (`id`),
+  CONSTRAINT `staff_regions_staff` FOREIGN KEY (`staff_id`) REFERENCES `staff` (`id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
 CREATE TABLE `testers` (
