@@ -37,7 +37,7 @@ import (
 // Deps are what the console needs.
 type Deps struct {
 	Regions  *bridge.Regions
-	People   People
+	Accounts *staff.Accounts
 	Sessions *Sessions
 	Log      *slog.Logger
 	Now      func() time.Time
@@ -120,7 +120,7 @@ func (d *Door) admit(r *Request, route route) error {
 	if err := d.protection.Check(r.Request); err != nil {
 		return errForbidden
 	}
-	if err := d.Sessions.load(r, d.People); err != nil {
+	if err := d.Sessions.load(r, d.Accounts); err != nil {
 		return err
 	}
 	if route.need == staff.Anybody {
