@@ -64,6 +64,10 @@ var outside = map[string][]string{
 	"database/sql":                   {"storage", "storage/storagetest", "server", "bench"}, // server: to tell a dead database from a bug
 	"github.com/throttled/throttled": {"server"},
 	"github.com/go-jose/go-jose":     {"identity"},
+	"golang.org/x/crypto":            {"staff"},
+	"github.com/pquerna/otp":         {"staff"},
+	"github.com/coreos/go-oidc":      {"staff"},
+	"golang.org/x/oauth2":            {"staff"},
 	"github.com/coder/websocket":     {"device", "bench"},
 }
 
