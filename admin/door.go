@@ -74,6 +74,11 @@ func (d *Door) routes() []route {
 	)
 }
 
+// Lost answers for paths of the console that do not exist.
+func (d *Door) Lost(c *gin.Context) {
+	d.enter(route{need: staff.Anybody, handle: func(*Request) error { return errNotFound }})(c)
+}
+
 // Routes mounts the console.
 func (d *Door) Routes(r gin.IRouter) {
 	r.GET(staticPath+":file", server.H(d.views.serveFile))
