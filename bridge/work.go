@@ -196,4 +196,5 @@ type PruneCutoffs struct {
 	JobRuns    time.Time
 	Erasures   time.Time // that are done
 	Audit      time.Time // zero: it is kept for ever
+	Expired    time.Time // sessions and one-time links that ended before then
 }

@@ -99,6 +99,8 @@ var aged = []struct {
 	{"job_runs", "started_at", func(c bridge.PruneCutoffs) time.Time { return c.JobRuns }},
 	{"erasures", "finished_at", func(c bridge.PruneCutoffs) time.Time { return c.Erasures }}, // NULL, and kept, until it is done
 	{"audit", "at", func(c bridge.PruneCutoffs) time.Time { return c.Audit }},
+	{"sessions", "expires", func(c bridge.PruneCutoffs) time.Time { return c.Expired }},
+	{"staff_links", "expires", func(c bridge.PruneCutoffs) time.Time { return c.Expired }},
 }
 
 // Prune removes what is old; see bridge.JobStore. On an error the counts and
