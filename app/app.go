@@ -133,6 +133,7 @@ func (a *App) assemble(ctx context.Context) error {
 	keeper := bridge.NewKeeper(bridge.KeeperDeps{
 		Jobs: a.Store, Lanes: a.Store, Regions: a.Regions, Publisher: a.watermarks, Log: a.log, Now: a.now,
 		DeliveryDays: a.cfg.Retention.DeliveryDays, ExposureDays: a.cfg.Retention.ExposureDays, JobRunDays: a.cfg.Retention.JobRunDays,
+		AuditDays: a.cfg.Retention.AuditDays,
 	})
 	a.Jobs, err = jobs.New(jobs.Deps{
 		Store: a.Store, Instance: a.cfg.Instance, Now: a.now, Log: a.log,
