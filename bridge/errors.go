@@ -92,6 +92,7 @@ var (
 	ErrTicketUnknown = errors.New("no chat has this ticket")
 	ErrTicketRead    = errors.New("the ticket was read anew in the meantime")
 	ErrLetterUnknown = errors.New("there is no such dead letter")
+	ErrTesterUnknown = errors.New("nobody has set anything for this device")
 	ErrRegionExists  = errors.New("there is already a region with this slug")
 	ErrRegionChanged = errors.New("the region was changed by somebody else in the meantime")
 )

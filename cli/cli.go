@@ -9,10 +9,12 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/user"
 
 	"github.com/alecthomas/kong"
 
 	"deskbridge/app"
+	"deskbridge/bridge"
 	"deskbridge/config"
 	"deskbridge/server"
 	"deskbridge/telemetry"
@@ -146,7 +148,16 @@ func (s *invocation) withApp(use func(*app.App) error) error {
 	if err != nil {
 		return err
 	}
+	s.ctx = bridge.WithActor(s.ctx, bridge.Actor{Kind: bridge.ActorCommand, Name: account()})
 	return errors.Join(use(a), a.Close())
+}
+
+// account is who runs the command, as the audit names them.
+func account() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return "command line" // as in a container, where the number of the user has no name
 }
 
 // printJSON prints v as one indented document.

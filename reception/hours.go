@@ -108,6 +108,14 @@ func (z Zone) String() string {
 	return z.location.String()
 }
 
+// Location is the zone as the time package has it; UTC if there is none.
+func (z Zone) Location() *time.Location {
+	if z.location == nil {
+		return time.UTC
+	}
+	return z.location
+}
+
 // IsZero says whether no zone was set.
 func (z Zone) IsZero() bool { return z.location == nil }
 
@@ -123,12 +131,7 @@ func (z *Zone) UnmarshalText(name []byte) (err error) {
 	return err
 }
 
-func (z Zone) clock(t time.Time) time.Time {
-	if z.location == nil {
-		return t.UTC()
-	}
-	return t.In(z.location)
-}
+func (z Zone) clock(t time.Time) time.Time { return t.In(z.Location()) }
 
 // open says whether people answer at a time. It goes by the clock on the wall,
 // as people do: what begins in the hour that spring leaves out begins when that
