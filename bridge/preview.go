@@ -16,7 +16,7 @@ const (
 
 // Preview is what other rules of the gate would change, counted in devices that
 // the region has seen in the last 30 days. It supposes that each asks again as it
-// did last.
+// first did on its last day.
 type Preview struct {
 	Known  int
 	Sample bool // there are more devices than were counted
