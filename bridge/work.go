@@ -173,6 +173,6 @@ type PruneCutoffs struct {
 	Deliveries time.Time
 	Exposures  time.Time
 	JobRuns    time.Time
-	Testers    time.Time // overrides that ended before then
 	Erasures   time.Time // that are done
+	Expired    time.Time // sessions, one-time links and overrides that ended before then
 }

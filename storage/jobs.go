@@ -159,8 +159,10 @@ var aged = []struct {
 	{"deliveries", "received_at", func(c bridge.PruneCutoffs) time.Time { return c.Deliveries }},
 	{"exposures", "told_at", func(c bridge.PruneCutoffs) time.Time { return c.Exposures }},
 	{"job_runs", "started_at", func(c bridge.PruneCutoffs) time.Time { return c.JobRuns }},
-	{"testers", "expires_at", func(c bridge.PruneCutoffs) time.Time { return c.Testers }},    // NULL, and kept, where they don't end
+	{"testers", "expires_at", func(c bridge.PruneCutoffs) time.Time { return c.Expired }},    // NULL, and kept, where they don't end
 	{"erasures", "finished_at", func(c bridge.PruneCutoffs) time.Time { return c.Erasures }}, // NULL, and kept, until it is done
+	{"sessions", "expires", func(c bridge.PruneCutoffs) time.Time { return c.Expired }},
+	{"staff_links", "expires", func(c bridge.PruneCutoffs) time.Time { return c.Expired }},
 }
 
 // Prune removes what is old; see bridge.JobStore. On an error the counts and

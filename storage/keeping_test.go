@@ -55,8 +55,8 @@ func TestPruneRemovesWhatTheDryRunCounted(t *testing.T) {
 		before := w.history("stays", 0)
 
 		cut := start.Add(24 * time.Hour)
-		cutoffs := bridge.PruneCutoffs{Regions: map[bridge.RegionID]time.Time{old.ID: cut}, Deliveries: cut, Exposures: cut, JobRuns: cut, Testers: cut}
-		want := map[string]int{"chats": 121, "messages": 121, "attachments": 0, "files": 0, "devices": 60, "deliveries": 1, "erasures": 0, "exposures": 1, "job_runs": 1, "testers": 1}
+		cutoffs := bridge.PruneCutoffs{Regions: map[bridge.RegionID]time.Time{old.ID: cut}, Deliveries: cut, Exposures: cut, JobRuns: cut, Expired: cut}
+		want := map[string]int{"chats": 121, "messages": 121, "attachments": 0, "files": 0, "devices": 60, "deliveries": 1, "erasures": 0, "exposures": 1, "job_runs": 1, "sessions": 0, "staff_links": 0, "testers": 1}
 		counts, changes, err := w.Prune(w.ctx, cutoffs, true)
 		w.ok(err)
 		if d := cmp.Diff(want, counts); d != "" {

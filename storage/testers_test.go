@@ -120,7 +120,7 @@ func TestEndedOverridesCountAsNone(t *testing.T) {
 		}
 		prune := func(at time.Time, dry bool) int {
 			w.Helper()
-			counts, _, err := w.Prune(w.ctx, bridge.PruneCutoffs{Testers: at}, dry)
+			counts, _, err := w.Prune(w.ctx, bridge.PruneCutoffs{Expired: at}, dry)
 			w.ok(err)
 			return counts["testers"]
 		}
