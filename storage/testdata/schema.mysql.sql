@@ -182,8 +182,11 @@ CREATE TABLE `exposures` (
   `served` tinyint NOT NULL,
   `reason` varchar(40) NOT NULL,
   `told_at` bigint NOT NULL,
+  `language` varchar(40) NOT NULL DEFAULT '',
+  `app_version` varchar(40) NOT NULL DEFAULT '',
   PRIMARY KEY (`region_id`,`device_hash`,`day`),
   KEY `exposures_age` (`told_at`),
+  KEY `exposures_newest` (`region_id`,`told_at`),
   CONSTRAINT `exposures_region` FOREIGN KEY (`region_id`) REFERENCES `regions` (`id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
@@ -348,10 +351,17 @@ CREATE TABLE `staff_regions` (
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
 CREATE TABLE `testers` (
+  `id` bigint NOT NULL AUTO_INCREMENT,
   `region_id` bigint NOT NULL,
   `device_hash` binary(32) NOT NULL,
   `override` varchar(20) NOT NULL,
   `set_at` bigint NOT NULL,
+  `set_by` varchar(200) NOT NULL DEFAULT '',
+  `expires_at` bigint DEFAULT NULL,
+  `note` varchar(200) NOT NULL DEFAULT '',
   PRIMARY KEY (`region_id`,`device_hash`),
+  UNIQUE KEY `testers_id` (`id`),
+  KEY `testers_list` (`region_id`,`id`),
+  KEY `testers_age` (`expires_at`),
   CONSTRAINT `testers_region` FOREIGN KEY (`region_id`) REFERENCES `regions` (`id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;

@@ -163,11 +163,13 @@ CREATE TABLE exposures (
     day         TEXT    NOT NULL,
     served      INTEGER NOT NULL,
     reason      TEXT    NOT NULL,
-    told_at     INTEGER NOT NULL,
+    told_at     INTEGER NOT NULL, language TEXT NOT NULL DEFAULT '', app_version TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (region_id, device_hash, day)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX exposures_age ON exposures (told_at);
+
+CREATE INDEX exposures_newest ON exposures (region_id, told_at);
 
 CREATE TABLE goose_db_version (
 		id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -307,9 +309,17 @@ CREATE TABLE staff_regions (
 CREATE INDEX staff_regions_region ON staff_regions (region_id);
 
 CREATE TABLE testers (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
     region_id   INTEGER NOT NULL REFERENCES regions (id),
     device_hash BLOB    NOT NULL,
     override    TEXT    NOT NULL,
     set_at      INTEGER NOT NULL,
-    PRIMARY KEY (region_id, device_hash)
-) STRICT, WITHOUT ROWID;
+    set_by      TEXT    NOT NULL DEFAULT '', -- as the audit names them
+    expires_at  INTEGER,                     -- NULL: never
+    note        TEXT    NOT NULL DEFAULT '',
+    UNIQUE (region_id, device_hash)
+) STRICT;
+
+CREATE INDEX testers_age ON testers (expires_at);
+
+CREATE INDEX testers_list ON testers (region_id, id);
