@@ -64,7 +64,7 @@ var outside = map[string][]string{
 	"database/sql":                   {"storage", "storage/storagetest", "server", "bench"}, // server: to tell a dead database from a bug
 	"github.com/throttled/throttled": {"server"},
 	"github.com/go-jose/go-jose":     {"identity"},
-	"github.com/coder/websocket":     {"device", "bench"},
+	"github.com/coder/websocket":     {"server", "bench"},
 }
 
 func TestRoomsKnowOnlyWhomTheyMay(t *testing.T) {
