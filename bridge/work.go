@@ -174,4 +174,5 @@ type PruneCutoffs struct {
 	Exposures  time.Time
 	JobRuns    time.Time
 	Erasures   time.Time // that are done
+	Expired    time.Time // sessions and one-time links that ended before then
 }
