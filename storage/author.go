@@ -89,7 +89,7 @@ func (s rooms) views(ctx context.Context, who staff.ID, regions []bridge.RegionI
 	var views []author.View
 	err := each(s.read.WithContext(ctx), "SELECT r.id, r.kind, r.region_id, r.first_id, r.second_id, r.seq, r.pruned_seq,"+
 		" COALESCE((SELECT m.created_at FROM author_messages m WHERE m.room_id = r.id AND m.deleted = 0 AND m.created_at >= ? ORDER BY m.seq DESC LIMIT 1), 0) AS newest,"+
-		" COALESCE(a.seq, 0), COALESCE(p.id, 0), COALESCE(CASE WHEN p.name = '' THEN p.login ELSE p.name END, ''), COALESCE(p.disabled, 0)"+
+		" COALESCE(a.seq, 0), COALESCE(p.id, 0), COALESCE(CASE WHEN p.name = '' THEN p.login ELSE p.name END, ''), COALESCE(p.disabled, 1)"+
 		" FROM author_rooms r LEFT JOIN author_reads a ON a.room_id = r.id AND a.person_id = ?"+
 		" LEFT JOIN staff p ON p.id = CASE WHEN r.first_id = ? THEN r.second_id ELSE r.first_id END"+
 		" JOIN ("+mine+") x ON x.id = r.id ORDER BY newest DESC, r.id DESC", slices.Insert(args, 1, any(who)), func(scan func(...any) error) error {

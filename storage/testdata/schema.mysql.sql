@@ -77,7 +77,9 @@ CREATE TABLE `author_messages` (
   PRIMARY KEY (`id`),
   UNIQUE KEY `author_messages_key` (`room_id`,`author_id`,`client_key`),
   KEY `author_messages_seq` (`room_id`,`seq`),
+  KEY `author_messages_author` (`author_id`),
   KEY `author_messages_age` (`created_at`),
+  CONSTRAINT `author_messages_author` FOREIGN KEY (`author_id`) REFERENCES `staff` (`id`),
   CONSTRAINT `author_messages_room` FOREIGN KEY (`room_id`) REFERENCES `author_rooms` (`id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
@@ -86,6 +88,8 @@ CREATE TABLE `author_reads` (
   `person_id` bigint NOT NULL,
   `seq` bigint NOT NULL,
   PRIMARY KEY (`room_id`,`person_id`),
+  KEY `author_reads_person` (`person_id`),
+  CONSTRAINT `author_reads_person` FOREIGN KEY (`person_id`) REFERENCES `staff` (`id`) ON DELETE CASCADE,
   CONSTRAINT `author_reads_room` FOREIGN KEY (`room_id`) REFERENCES `author_rooms` (`id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 

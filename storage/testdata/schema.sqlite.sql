@@ -63,7 +63,7 @@ CREATE TABLE author_messages (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
     room_id     INTEGER NOT NULL REFERENCES author_rooms (id),
     seq         INTEGER NOT NULL, -- of the last change
-    author_id   INTEGER NOT NULL,
+    author_id   INTEGER NOT NULL REFERENCES staff (id),
     author_name TEXT    NOT NULL, -- as it was at the time
     client_key  TEXT,             -- NULL: none
     text        TEXT    NOT NULL, -- empty once deleted
@@ -74,14 +74,18 @@ CREATE TABLE author_messages (
 
 CREATE INDEX author_messages_age ON author_messages (created_at);
 
+CREATE INDEX author_messages_author ON author_messages (author_id);
+
 CREATE INDEX author_messages_seq ON author_messages (room_id, seq);
 
 CREATE TABLE author_reads (
     room_id   INTEGER NOT NULL REFERENCES author_rooms (id),
-    person_id INTEGER NOT NULL,
+    person_id INTEGER NOT NULL REFERENCES staff (id) ON DELETE CASCADE,
     seq       INTEGER NOT NULL,
     PRIMARY KEY (room_id, person_id)
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX author_reads_person ON author_reads (person_id);
 
 CREATE TABLE author_rooms (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,

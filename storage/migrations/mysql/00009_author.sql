@@ -28,7 +28,9 @@ CREATE TABLE IF NOT EXISTS author_messages (
     deleted     TINYINT NOT NULL,
     UNIQUE KEY author_messages_key (room_id, author_id, client_key),
     KEY author_messages_seq (room_id, seq),
+    KEY author_messages_author (author_id),
     KEY author_messages_age (created_at),
+    CONSTRAINT author_messages_author FOREIGN KEY (author_id) REFERENCES staff (id),
     CONSTRAINT author_messages_room FOREIGN KEY (room_id) REFERENCES author_rooms (id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
@@ -37,5 +39,7 @@ CREATE TABLE IF NOT EXISTS author_reads (
     person_id BIGINT NOT NULL,
     seq       BIGINT NOT NULL,
     PRIMARY KEY (room_id, person_id),
+    KEY author_reads_person (person_id),
+    CONSTRAINT author_reads_person FOREIGN KEY (person_id) REFERENCES staff (id) ON DELETE CASCADE,
     CONSTRAINT author_reads_room FOREIGN KEY (room_id) REFERENCES author_rooms (id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
