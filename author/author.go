@@ -134,6 +134,7 @@ var (
 	ErrThreadSelf      = &bridge.Error{Status: http.StatusBadRequest, Code: "thread_self", Sentence: "A thread needs two persons."}
 	ErrReadOnly        = &bridge.Error{Status: http.StatusConflict, Code: "room_read_only", Sentence: "Nothing can be written here any more: the other person may not sign in."}
 	ErrNotYours        = &bridge.Error{Status: http.StatusForbidden, Code: "not_your_message", Sentence: "Only whoever wrote this message may delete it, or somebody with the right to."}
+	ErrSignedOut       = &bridge.Error{Status: http.StatusUnauthorized, Code: "signed_out", Sentence: "Nobody is signed in any more."}
 	ErrCursor          = &bridge.Error{Status: http.StatusBadRequest, Code: "invalid_cursor", Sentence: "The parameter since must list rooms and their seq, such as 3.17,8.2."}
 )
 
