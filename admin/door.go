@@ -37,7 +37,7 @@ import (
 // Deps are what the console needs.
 type Deps struct {
 	Regions  *bridge.Regions
-	People   People
+	Accounts *staff.Accounts
 	Sessions *Sessions
 	Log      *slog.Logger
 	Now      func() time.Time
@@ -72,6 +72,11 @@ func (d *Door) routes() []route {
 	return slices.Concat(
 		d.homeRoutes(),
 	)
+}
+
+// Lost answers for paths of the console that do not exist.
+func (d *Door) Lost(c *gin.Context) {
+	d.enter(route{need: staff.Anybody, handle: func(*Request) error { return errNotFound }})(c)
 }
 
 // Routes mounts the console.
@@ -120,7 +125,7 @@ func (d *Door) admit(r *Request, route route) error {
 	if err := d.protection.Check(r.Request); err != nil {
 		return errForbidden
 	}
-	if err := d.Sessions.load(r, d.People); err != nil {
+	if err := d.Sessions.load(r, d.Accounts); err != nil {
 		return err
 	}
 	if route.need == staff.Anybody {

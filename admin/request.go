@@ -20,6 +20,7 @@ import (
 type Request struct {
 	*gin.Context
 	Person   *staff.Person  // nil: nobody is signed in
+	Account  *staff.Account // the person with the state of the account
 	Region   *bridge.Region // of a path with :region; else nil
 	Language string         // of the answer: "de" or "en"
 	door     *Door

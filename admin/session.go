@@ -14,13 +14,6 @@ import (
 	"deskbridge/staff"
 )
 
-// People finds who signed in.
-type People interface {
-	// Person gives a person and the epoch of their sessions: those of an earlier
-	// one have ended. The error is staff.ErrUnknown if there is none.
-	Person(ctx context.Context, id staff.ID) (p *staff.Person, epoch int64, err error)
-}
-
 // errSignedOut sends to the sign-in page.
 var errSignedOut = errors.New("nobody is signed in")
 
@@ -79,7 +72,7 @@ func (s *Sessions) of(r *http.Request) *scs.SessionManager {
 // load finds the session of a request and who it belongs to, and keeps it from
 // idling out. A session that is unknown, over, or from before its person's
 // epoch is nobody's.
-func (s *Sessions) load(r *Request, people People) error {
+func (s *Sessions) load(r *Request, accounts *staff.Accounts) error {
 	m := s.of(r.Request)
 	token := ""
 	if cookie, err := r.Request.Cookie(m.Cookie.Name); err == nil {
@@ -94,16 +87,16 @@ func (s *Sessions) load(r *Request, people People) error {
 	if id == 0 {
 		return nil
 	}
-	person, epoch, err := people.Person(ctx, id)
-	switch {
-	case errors.Is(err, staff.ErrUnknown), err == nil && (person.Disabled || epoch != m.GetInt64(ctx, keyEpoch)):
+	account, err := accounts.Session(ctx, id, m.GetInt64(ctx, keyEpoch))
+	if errors.Is(err, staff.ErrOver) {
 		return s.end(r)
-	case err != nil:
+	}
+	if err != nil {
 		return fmt.Errorf("find the person of a session: %w", err)
 	}
-	r.Person = person
-	if person.Language != "" {
-		r.Language = person.Language
+	r.Account, r.Person = account, &account.Person
+	if account.Language != "" {
+		r.Language = account.Language
 	}
 	now := r.door.Now().Unix()
 	if now-m.GetInt64(ctx, keyTouched) < int64(touchEvery/time.Second) {
@@ -115,7 +108,7 @@ func (s *Sessions) load(r *Request, people People) error {
 
 // begin signs a person in, with a new token: whoever planted or read the old one
 // has nothing.
-func (s *Sessions) begin(r *Request, p *staff.Person, epoch int64) error {
+func (s *Sessions) begin(r *Request, account *staff.Account) error {
 	m, ctx := s.of(r.Request), r.Request.Context()
 	if err := m.Clear(ctx); err != nil {
 		return err
@@ -123,10 +116,10 @@ func (s *Sessions) begin(r *Request, p *staff.Person, epoch int64) error {
 	if err := m.RenewToken(ctx); err != nil {
 		return err
 	}
-	m.Put(ctx, keyPerson, int64(p.ID))
-	m.Put(ctx, keyEpoch, epoch)
+	m.Put(ctx, keyPerson, int64(account.ID))
+	m.Put(ctx, keyEpoch, account.Epoch)
 	m.Put(ctx, keyTouched, r.door.Now().Unix())
-	r.Person = p
+	r.Account, r.Person = account, &account.Person
 	return s.keep(r)
 }
 
@@ -136,7 +129,7 @@ func (s *Sessions) end(r *Request) error {
 	if err := m.Destroy(ctx); err != nil {
 		return fmt.Errorf("end session: %w", err)
 	}
-	r.Person = nil
+	r.Account, r.Person = nil, nil
 	m.WriteSessionCookie(ctx, r.Writer, "", time.Time{})
 	return nil
 }

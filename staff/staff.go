@@ -3,15 +3,11 @@
 package staff
 
 import (
-	"errors"
 	"slices"
 	"time"
 
 	"deskbridge/bridge"
 )
-
-// ErrUnknown: there is no such person.
-var ErrUnknown = errors.New("there is no such person")
 
 // ID is the number of a person.
 type ID int64
