@@ -218,8 +218,9 @@ type OverviewStore interface {
 // ChangeStore lets the instances of an installation see each other's changes.
 type ChangeStore interface {
 	// ChangedSince lists the devices whose history changed at or after since
-	// (the time that the writer gave as now), each with its newest Seq. It
-	// needs an index, since it is asked twice a second.
+	// (the time that the writer gave as now), each with its newest Seq, and what
+	// stands for the staff's rooms (see Change). It needs an index, since it is
+	// asked twice a second.
 	ChangedSince(ctx context.Context, since time.Time) ([]Change, error)
 }
 
