@@ -16,7 +16,7 @@ const (
 // mountConsole puts the console into the frame.
 func (a *App) mountConsole(frame *server.Server) error {
 	console, err := admin.New(admin.Deps{
-		Regions: a.Regions, Accounts: a.Accounts, Sessions: a.Sessions,
+		Regions: a.Regions, Accounts: a.Accounts, Sessions: a.Sessions, Hasher: a.Hasher, Gate: a.Store,
 		Log: a.log, Now: a.now,
 	})
 	if err != nil {
