@@ -244,7 +244,8 @@ func (s chats) RecordExposures(ctx context.Context, exposures []bridge.Exposure)
 	})
 }
 
-// ChangedSince lists devices whose history changed; see bridge.ChangeStore.
+// ChangedSince lists devices whose history changed, and feeds of the staff's
+// rooms; see bridge.ChangeStore.
 func (s chats) ChangedSince(ctx context.Context, since time.Time) ([]bridge.Change, error) {
 	var changes []bridge.Change
 	err := each(s.read.WithContext(ctx), "SELECT region_id, device_hash, seq FROM devices WHERE changed_at >= ?", []any{milli(since)}, func(scan func(...any) error) error {
@@ -259,6 +260,9 @@ func (s chats) ChangedSince(ctx context.Context, since time.Time) ([]bridge.Chan
 		changes = append(changes, c)
 		return nil
 	})
+	if err == nil {
+		changes, err = roomsChangedSince(s.read.WithContext(ctx), since, changes)
+	}
 	return changes, failure(err)
 }
 

@@ -205,13 +205,18 @@ func (s regions) RemoveRegion(ctx context.Context, id bridge.RegionID) error {
 			break
 		}
 	}
+	if err := s.emptyRegionRoom(ctx, id); err != nil {
+		return err
+	}
 	return s.write(ctx, func(tx *gorm.DB) error {
 		for _, table := range []string{"devices", "testers", "deliveries", "exposures", "erasures", "staff_regions"} {
 			if _, err := exec(tx, "DELETE FROM "+table+" WHERE region_id = ?", id); err != nil {
 				return err
 			}
 		}
-		_, err := exec(tx, "DELETE FROM regions WHERE id = ?", id)
-		return err
+		if _, err := exec(tx, "DELETE FROM regions WHERE id = ?", id); err != nil {
+			return err
+		}
+		return removeRegionRoom(tx, id) // last: who makes one holds the region
 	})
 }
