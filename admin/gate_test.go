@@ -197,7 +197,7 @@ func TestLosingTheChatIsAskedTwice(t *testing.T) {
 func TestTestersOverHTTP(t *testing.T) {
 	eachWorld(t, func(w *world) {
 		w.connect(w.north, func(s *bridge.RegionSettings) { s.Percentage = 0 })
-		const device = "7f0c4a52-6b0e-4c43-9d1c-0b7f4c0e6a8e"
+		const device = "0a5c1e4b-7a11-4f0e-9d4e-2c9d1b0f6d11"
 		admin := w.person("admin", staff.RegionAdmin, w.north)
 		admin.get(northTesters).is(http.StatusOK).says("Nothing is set for any device yet").lacks("<table")
 		admin.post(northTesters+"find/", url.Values{"device": {" " + device + " "}}).is(http.StatusOK).says("Nothing is set for this device")

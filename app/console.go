@@ -22,7 +22,7 @@ func (a *App) mountConsole(frame *server.Server) error {
 	if err != nil {
 		return err
 	}
-	console.Routes(frame.Limited())
+	console.Routes(frame.LimitedTo(admin.MaxBody))
 	frame.Elsewhere("/admin/", console.Lost)
 	return nil
 }
