@@ -39,6 +39,8 @@ type Deps struct {
 	Regions  *bridge.Regions
 	Accounts *staff.Accounts
 	Sessions *Sessions
+	Hasher   bridge.Hasher // of device ids that are typed in
+	Gate     GateStore
 	Log      *slog.Logger
 	Now      func() time.Time
 }
@@ -71,6 +73,9 @@ func New(deps Deps) (*Door, error) {
 func (d *Door) routes() []route {
 	return slices.Concat(
 		d.homeRoutes(),
+		d.gateRoutes(),
+		d.testerRoutes(),
+		d.whyRoutes(),
 	)
 }
 

@@ -16,13 +16,13 @@ const (
 // mountConsole puts the console into the frame.
 func (a *App) mountConsole(frame *server.Server) error {
 	console, err := admin.New(admin.Deps{
-		Regions: a.Regions, Accounts: a.Accounts, Sessions: a.Sessions,
+		Regions: a.Regions, Accounts: a.Accounts, Sessions: a.Sessions, Hasher: a.Hasher, Gate: a.Store,
 		Log: a.log, Now: a.now,
 	})
 	if err != nil {
 		return err
 	}
-	console.Routes(frame.Limited())
+	console.Routes(frame.LimitedTo(admin.MaxBody))
 	frame.Elsewhere("/admin/", console.Lost)
 	return nil
 }
