@@ -150,7 +150,7 @@ func (o *OIDC) Finish(ctx context.Context, attempt Attempt, query url.Values) (I
 func (o *OIDC) identity(token *oidc.IDToken, attempt Attempt) (Identity, error) {
 	var claims struct {
 		Email    string `json:"email"`
-		Verified bool   `json:"email_verified"`
+		Verified any    `json:"email_verified"`
 		Party    string `json:"azp"`
 	}
 	if err := token.Claims(&claims); err != nil {
@@ -165,7 +165,7 @@ func (o *OIDC) identity(token *oidc.IDToken, attempt Attempt) (Identity, error) 
 	case token.Subject == "" || strings.TrimSpace(token.Subject) != token.Subject || len(who.Subject) > maxSubject: // MySQL sees no spaces at the end
 		return Identity{}, fmt.Errorf("%w: the subject is empty, too long, or has spaces around it", ErrIdentity)
 	}
-	if claims.Verified {
+	if claims.Verified == true { // some providers send a text: that is no promise
 		who.Email = claims.Email
 	}
 	return who, nil
