@@ -39,6 +39,8 @@ type Deps struct {
 	Regions  *bridge.Regions
 	Accounts *staff.Accounts
 	Sessions *Sessions
+	Provider *Provider // nil: people sign in with passwords only
+	Origin   string    // address of the console without /admin/, for links
 	Log      *slog.Logger
 	Now      func() time.Time
 }
@@ -71,6 +73,9 @@ func New(deps Deps) (*Door, error) {
 func (d *Door) routes() []route {
 	return slices.Concat(
 		d.homeRoutes(),
+		d.signInRoutes(),
+		d.accountRoutes(),
+		d.peopleRoutes(),
 	)
 }
 

@@ -128,7 +128,7 @@ func (a *App) assemble(ctx context.Context) error {
 		Log: a.log, Now: a.now, Horizon: a.cfg.Zammad.WriteHorizon,
 	})
 	a.Accounts = staff.NewAccounts(staff.Deps{Store: a.Store, Log: a.log, Now: a.now})
-	a.Sessions = admin.NewSessions(a.Store.Sessions(), sessionLife, sessionIdle)
+	a.Sessions = admin.NewSessions(a.Store.Sessions(), time.Duration(a.cfg.Console.SessionHours)*time.Hour, time.Duration(a.cfg.Console.IdleMinutes)*time.Minute)
 	a.identity = identity.New(identity.Config{Log: a.log, Now: a.now})
 	keeper := bridge.NewKeeper(bridge.KeeperDeps{
 		Jobs: a.Store, Lanes: a.Store, Regions: a.Regions, Publisher: a.watermarks, Log: a.log, Now: a.now,

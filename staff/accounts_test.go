@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"image/png"
 	"log/slog"
 	"net/url"
 	"strings"
@@ -304,7 +305,7 @@ func (d *desk) withFactor(login string) (staff.ID, bridge.Secret) {
 	id := d.add(login)
 	account, err := d.ByID(d.ctx, id)
 	d.ok(err)
-	f, err := d.BeginTOTP(&account.Person)
+	f, err := d.BeginTOTP(&account.Person, "")
 	d.ok(err)
 	d.ok(d.ConfirmTOTP(d.ctx, id, good, f.Secret, code(d.T, f.Secret, d.clock())))
 	return id, f.Secret
@@ -315,12 +316,26 @@ func TestSecondFactor(t *testing.T) {
 	id := d.add("anna@example.org")
 	account, err := d.ByID(d.ctx, id)
 	d.ok(err)
-	f, err := d.BeginTOTP(&account.Person)
+	f, err := d.BeginTOTP(&account.Person, "")
 	d.ok(err)
 	address, err := url.Parse(string(f.Address))
 	d.ok(err)
 	if address.Scheme != "otpauth" || address.Host != "totp" || address.Path != "/Deskbridge:anna@example.org" || address.Query().Get("secret") != string(f.Secret) || len(f.Secret) < 32 {
 		t.Fatalf("address: %s", string(f.Address))
+	}
+	again, err := d.BeginTOTP(&account.Person, f.Secret)
+	d.ok(err)
+	if again != f {
+		t.Fatalf("another factor for the same secret")
+	}
+	_, err = d.BeginTOTP(&account.Person, "not base32!")
+	if err == nil {
+		t.Fatal("a factor of no secret")
+	}
+	picture, err := f.Picture()
+	d.ok(err)
+	if decoded, err := png.Decode(bytes.NewReader(picture)); err != nil || decoded.Bounds().Dx() != 264 {
+		t.Fatalf("picture: %v", err)
 	}
 	d.wants(d.ConfirmTOTP(d.ctx, id, other, f.Secret, code(t, f.Secret, d.clock())), staff.ErrPasswordWrong)
 	d.wants(d.ConfirmTOTP(d.ctx, id, good, f.Secret, "000000"), staff.ErrCode)

@@ -130,9 +130,11 @@ func (o *OIDC) Finish(ctx context.Context, attempt Attempt, query url.Values) (I
 	}
 	ctx = oidc.ClientContext(ctx, o.client)
 	token, err := flow.Exchange(ctx, query.Get("code"), oauth2.VerifierOption(attempt.Verifier))
-	var answered *oauth2.RetrieveError
+	var answered *oauth2.RetrieveError // its own text has the whole answer
 	switch {
-	case errors.As(err, &answered) && answered.Response.StatusCode < http.StatusInternalServerError:
+	case errors.As(err, &answered) && answered.Response.StatusCode >= http.StatusInternalServerError:
+		return Identity{}, fmt.Errorf("%w: %s", ErrProvider, answered.Response.Status)
+	case errors.As(err, &answered):
 		return Identity{}, fmt.Errorf("%w: the code is not taken: %.100q", ErrIdentity, answered.ErrorCode)
 	case err != nil:
 		return Identity{}, fmt.Errorf("%w: %w", ErrProvider, err)
