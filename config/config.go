@@ -47,6 +47,7 @@ type Config struct {
 	CORS      CORS      `yaml:"cors" envPrefix:"CORS_"`
 	Jobs      Jobs      `yaml:"jobs" envPrefix:"JOBS_"`
 	Retention Retention `yaml:"retention" envPrefix:"RETENTION_"`
+	Author    Author    `yaml:"author" envPrefix:"AUTHOR_"`
 	Console   Console   `yaml:"console" envPrefix:"CONSOLE_"`
 	Log       Log       `yaml:"log" envPrefix:"LOG_"`
 }
@@ -174,6 +175,16 @@ type Retention struct {
 	ExposureDays int `yaml:"exposure_days" env:"EXPOSURE_DAYS"`
 	// Run records of jobs, in days. Default 90.
 	JobRunDays int `yaml:"job_run_days" env:"JOB_RUN_DAYS"`
+	// The audit: who changed what, in days. Default 1095, which is three years;
+	// 0 keeps it for ever.
+	AuditDays int `yaml:"audit_days" env:"AUDIT_DAYS"`
+}
+
+// Author is the staff's own chat in the console.
+type Author struct {
+	// How long its messages are shown and kept, in days. Default 30; the job
+	// prune removes what is older, and threads of two persons that are empty then.
+	Days int `yaml:"days" env:"DAYS"`
 }
 
 // Console is for the pages under /admin/, where people run their chat.
@@ -237,7 +248,8 @@ func Default() Config {
 		},
 		CORS:      CORS{Origins: []string{"*"}},
 		Jobs:      Jobs{Prune: "0 17 * * * *", Reconcile: "@every 30s", OutboxSweep: "@every 1m"},
-		Retention: Retention{DeliveryDays: 7, ExposureDays: 90, JobRunDays: 90},
+		Retention: Retention{DeliveryDays: 7, ExposureDays: 90, JobRunDays: 90, AuditDays: 1095},
+		Author:    Author{Days: 30},
 		Console:   Console{Enabled: true, SessionHours: 12, IdleMinutes: 60},
 		Log:       Log{Level: "info", Format: "text"},
 	}
