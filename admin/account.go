@@ -15,7 +15,10 @@ const (
 	factorPath  = "/admin/account/factor/"
 )
 
-func (d *Door) accountRoutes() []route {
+// self is what everybody does with the own account.
+type self struct{ *Door }
+
+func (d self) routes() []route {
 	return []route{
 		{http.MethodGet, accountPath, staff.SignedIn, d.account},
 		{http.MethodPost, accountPath + "language/", staff.SignedIn, d.changeLanguage},
@@ -33,11 +36,11 @@ type accountForm struct {
 	Problems map[string]string // by field
 }
 
-func (d *Door) account(r *Request) error {
-	return r.Show("account", accountForm{Names: d.names(r.Account)})
+func (d self) account(r *Request) error {
+	return r.Show("account", accountForm{Names: d.regionNames(r.Account)})
 }
 
-func (d *Door) changeLanguage(r *Request) error {
+func (d self) changeLanguage(r *Request) error {
 	fields, err := r.Form()
 	if err != nil {
 		return err
@@ -52,12 +55,12 @@ func (d *Door) changeLanguage(r *Request) error {
 	return r.Done(accountPath, "saved")
 }
 
-func (d *Door) changePassword(r *Request) error {
+func (d self) changePassword(r *Request) error {
 	fields, err := r.Form()
 	if err != nil {
 		return err
 	}
-	form := accountForm{Names: d.names(r.Account), Problems: map[string]string{}}
+	form := accountForm{Names: d.regionNames(r.Account), Problems: map[string]string{}}
 	if fields.Get("password") != fields.Get("again") {
 		form.Problems["again"] = r.T("account.again_differs")
 		return r.ShowStatus(http.StatusUnprocessableEntity, "account", form)
@@ -77,7 +80,7 @@ func (d *Door) changePassword(r *Request) error {
 }
 
 // goOn keeps this session, with a new token, where all of the person have ended.
-func (d *Door) goOn(r *Request, epoch int64, done string) error {
+func (d self) goOn(r *Request, epoch int64, done string) error {
 	account, err := d.Accounts.Session(r.Request.Context(), r.Person.ID, epoch)
 	if err != nil {
 		return err
@@ -88,7 +91,7 @@ func (d *Door) goOn(r *Request, epoch int64, done string) error {
 	return r.Done(accountPath, done)
 }
 
-func (d *Door) endOthers(r *Request) error {
+func (d self) endOthers(r *Request) error {
 	epoch, err := d.Accounts.Store.EndSessions(r.Request.Context(), r.Person.ID)
 	if err != nil {
 		return err
@@ -106,19 +109,19 @@ type factorForm struct {
 	Problems map[string]string // by field
 }
 
-func (d *Door) askFactor(r *Request) error {
+func (d self) askFactor(r *Request) error {
 	return d.showFactor(r, http.StatusOK, nil)
 }
 
 // showFactor shows the factor that is being set up; a page that is loaded again
 // shows the same.
-func (d *Door) showFactor(r *Request, status int, problems map[string]string) error {
+func (d self) showFactor(r *Request, status int, problems map[string]string) error {
 	form := factorForm{Problems: problems}
 	if r.Account.HasTOTP || !r.Account.HasPassword {
 		return r.ShowStatus(status, "factor", form)
 	}
 	known := d.Sessions.look(r, keyFactor)
-	factor, err := d.Accounts.BeginTOTP(r.Person, bridge.Secret(known))
+	factor, err := staff.NewFactor(r.Person, bridge.Secret(known))
 	if err != nil {
 		return err
 	}
@@ -142,7 +145,7 @@ func (d *Door) showFactor(r *Request, status int, problems map[string]string) er
 }
 
 // takeFactor confirms the second factor by its first code.
-func (d *Door) takeFactor(r *Request) error {
+func (d self) takeFactor(r *Request) error {
 	fields, err := r.Form()
 	if err != nil {
 		return err
@@ -165,7 +168,7 @@ func (d *Door) takeFactor(r *Request) error {
 	return d.factorProblem(r, at, err)
 }
 
-func (d *Door) factorProblem(r *Request, at string, err error) error {
+func (d self) factorProblem(r *Request, at string, err error) error {
 	words := r.trouble(err)
 	if words == "" {
 		return err
@@ -173,7 +176,7 @@ func (d *Door) factorProblem(r *Request, at string, err error) error {
 	return d.showFactor(r, http.StatusUnprocessableEntity, map[string]string{at: words})
 }
 
-func (d *Door) removeFactor(r *Request) error {
+func (d self) removeFactor(r *Request) error {
 	fields, err := r.Form()
 	if err != nil {
 		return err

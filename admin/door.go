@@ -73,9 +73,9 @@ func New(deps Deps) (*Door, error) {
 func (d *Door) routes() []route {
 	return slices.Concat(
 		d.homeRoutes(),
-		d.signInRoutes(),
-		d.accountRoutes(),
-		d.peopleRoutes(),
+		entrance{d}.routes(),
+		self{d}.routes(),
+		people{d}.routes(),
 	)
 }
 

@@ -16,9 +16,12 @@ import (
 
 const staffPath = "/admin/staff/"
 
-func (d *Door) peopleRoutes() []route {
+// people is what operators do with accounts.
+type people struct{ *Door }
+
+func (d people) routes() []route {
 	return []route{
-		{http.MethodGet, staffPath, staff.Operate, d.people},
+		{http.MethodGet, staffPath, staff.Operate, d.list},
 		{http.MethodGet, staffPath + "new/", staff.Operate, d.askNewPerson},
 		{http.MethodPost, staffPath + "new/", staff.Operate, d.addPerson},
 		{http.MethodGet, staffPath + ":id/", staff.Operate, d.askPerson},
@@ -31,8 +34,8 @@ func (d *Door) peopleRoutes() []route {
 // peoplePage is how many accounts a page lists.
 const peoplePage = 50
 
-// people lists accounts.
-func (d *Door) people(r *Request) error {
+// list lists accounts.
+func (d people) list(r *Request) error {
 	all, err := d.Accounts.Store.Staff(r.Request.Context())
 	if err != nil {
 		return err
@@ -49,7 +52,7 @@ func (d *Door) people(r *Request) error {
 		Regions        map[staff.ID][]string // names, by person
 	}{People: all[from:min(from+peoplePage, len(all))], Earlier: page - 1, Now: d.Now(), Regions: make(map[staff.ID][]string)}
 	for i := range data.People {
-		data.Regions[data.People[i].ID] = d.names(&data.People[i])
+		data.Regions[data.People[i].ID] = d.regionNames(&data.People[i])
 	}
 	if from+peoplePage < len(all) {
 		data.Later = page + 1
@@ -57,8 +60,8 @@ func (d *Door) people(r *Request) error {
 	return r.Show("people", data)
 }
 
-// names lists the regions of a person by name.
-func (d *Door) names(account *staff.Account) []string {
+// regionNames lists the regions of a person by name.
+func (d *Door) regionNames(account *staff.Account) []string {
 	var names []string
 	for _, region := range d.Regions.All() {
 		if slices.Contains(account.Regions, region.ID) {
@@ -85,7 +88,7 @@ type regionChoice struct {
 	Chosen bool
 }
 
-func (d *Door) personForm(account *staff.Account, p staff.Person) personForm {
+func (d people) personForm(account *staff.Account, p staff.Person) personForm {
 	form := personForm{Account: account, Person: p, Problems: map[string]string{}, Roles: []staff.Role{staff.Operator, staff.RegionAdmin, staff.Viewer}}
 	if account != nil {
 		form.Was, form.Locked = fingerprint(account.Person), account.LockedUntil.After(d.Now())
@@ -104,7 +107,7 @@ func fingerprint(p staff.Person) string {
 
 // read takes what the form says of a person; regions that do not exist are
 // nobody's.
-func (d *Door) read(r *Request, p staff.Person) (staff.Person, string, error) {
+func (d people) read(r *Request, p staff.Person) (staff.Person, string, error) {
 	fields, err := r.Form()
 	if err != nil {
 		return p, "", err
@@ -152,12 +155,12 @@ func (r *Request) mistaken(form personForm, err error) error {
 	return r.ShowStatus(status, "person", form)
 }
 
-func (d *Door) askNewPerson(r *Request) error {
+func (d people) askNewPerson(r *Request) error {
 	return r.Show("person", d.personForm(nil, staff.Person{Role: staff.RegionAdmin}))
 }
 
 // addPerson adds an account, and shows a link by which its person comes in.
-func (d *Door) addPerson(r *Request) error {
+func (d people) addPerson(r *Request) error {
 	p, _, err := d.read(r, staff.Person{})
 	if err != nil {
 		return err
@@ -170,7 +173,7 @@ func (d *Door) addPerson(r *Request) error {
 }
 
 // giveLink makes a link, which the page of the account shows once.
-func (d *Door) giveLink(r *Request, id staff.ID, done string) error {
+func (d people) giveLink(r *Request, id staff.ID, done string) error {
 	token, err := d.Accounts.Link(r.Request.Context(), id)
 	if err != nil {
 		return err
@@ -184,7 +187,7 @@ func (d *Door) giveLink(r *Request, id staff.ID, done string) error {
 // keyLink is a link in the session that is to be shown to whoever made it.
 const keyLink = "link"
 
-func (d *Door) askPerson(r *Request) error {
+func (d people) askPerson(r *Request) error {
 	account, err := d.person(r)
 	if err != nil {
 		return err
@@ -206,7 +209,7 @@ func (d *Door) askPerson(r *Request) error {
 	return r.Show("person", form)
 }
 
-func (d *Door) changePerson(r *Request) error {
+func (d people) changePerson(r *Request) error {
 	account, err := d.person(r)
 	if err != nil {
 		return err
@@ -238,7 +241,7 @@ type stepForm struct {
 }
 
 // step finds account and step of a path.
-func (d *Door) step(r *Request) (stepForm, error) {
+func (d people) step(r *Request) (stepForm, error) {
 	account, err := d.person(r)
 	if err != nil {
 		return stepForm{}, err
@@ -251,7 +254,7 @@ func (d *Door) step(r *Request) (stepForm, error) {
 }
 
 // askStep asks whether it is really meant.
-func (d *Door) askStep(r *Request) error {
+func (d people) askStep(r *Request) error {
 	form, err := d.step(r)
 	if err != nil {
 		return err
@@ -259,7 +262,7 @@ func (d *Door) askStep(r *Request) error {
 	return r.Show("personstep", form)
 }
 
-func (d *Door) takeStep(r *Request) error {
+func (d people) takeStep(r *Request) error {
 	form, err := d.step(r)
 	if err != nil {
 		return err
@@ -287,7 +290,7 @@ func (d *Door) takeStep(r *Request) error {
 }
 
 // person finds the account that a path with :id is about; errNotFound.
-func (d *Door) person(r *Request) (*staff.Account, error) {
+func (d people) person(r *Request) (*staff.Account, error) {
 	id, err := strconv.ParseInt(r.Param("id"), 10, 64)
 	if err != nil {
 		return nil, errNotFound

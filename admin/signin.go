@@ -24,7 +24,10 @@ type Provider struct {
 	OIDC *staff.OIDC
 }
 
-func (d *Door) signInRoutes() []route {
+// entrance is how people come in and go.
+type entrance struct{ *Door }
+
+func (d entrance) routes() []route {
 	routes := []route{
 		{http.MethodGet, signInPath, staff.Anybody, d.askPassword},
 		{http.MethodPost, signInPath, staff.Anybody, d.takePassword},
@@ -50,12 +53,12 @@ type signInForm struct {
 	ProviderPath         string
 }
 
-func (d *Door) signInForm(next string) signInForm {
+func (d entrance) signInForm(next string) signInForm {
 	next = safeNext(next)
 	return signInForm{Next: next, Provider: d.Provider, ProviderPath: providerPath + "?next=" + url.QueryEscape(next)}
 }
 
-func (d *Door) askPassword(r *Request) error {
+func (d entrance) askPassword(r *Request) error {
 	form := d.signInForm(r.Query("next"))
 	if r.Person != nil {
 		return r.Done(form.Next, "")
@@ -63,7 +66,7 @@ func (d *Door) askPassword(r *Request) error {
 	return r.Show("signin", form)
 }
 
-func (d *Door) takePassword(r *Request) error {
+func (d entrance) takePassword(r *Request) error {
 	fields, err := r.Form()
 	if err != nil {
 		return err
@@ -86,7 +89,7 @@ func (d *Door) takePassword(r *Request) error {
 
 // enterAs signs an account in, or asks for its second factor first, as the error
 // of the sign-in says.
-func (d *Door) enterAs(r *Request, account *staff.Account, next string, err error) error {
+func (d entrance) enterAs(r *Request, account *staff.Account, next string, err error) error {
 	switch {
 	case errors.Is(err, staff.ErrCodeNeeded):
 		return d.pend(r, account, next)
@@ -116,7 +119,7 @@ type pending struct {
 // pendingLife is how long somebody may look for the phone.
 const pendingLife = 10 * time.Minute
 
-func (d *Door) pend(r *Request, account *staff.Account, next string) error {
+func (d entrance) pend(r *Request, account *staff.Account, next string) error {
 	state, err := json.Marshal(pending{account.ID, account.Epoch, next, d.Now().Add(pendingLife)})
 	if err != nil {
 		return fmt.Errorf("encode pending sign-in: %w", err)
@@ -131,19 +134,19 @@ func (d *Door) pend(r *Request, account *staff.Account, next string) error {
 }
 
 // pending gives who is to enter a code; false: nobody.
-func (d *Door) pending(r *Request) (p pending, ok bool) {
+func (d entrance) pending(r *Request) (p pending, ok bool) {
 	err := json.Unmarshal([]byte(d.Sessions.look(r, keyPending)), &p)
 	return p, err == nil && d.Now().Before(p.Until)
 }
 
-func (d *Door) askCode(r *Request) error {
+func (d entrance) askCode(r *Request) error {
 	if _, ok := d.pending(r); !ok {
 		return r.Done(signInPath, "")
 	}
 	return r.Show("signincode", struct{ Problem string }{})
 }
 
-func (d *Door) takeCode(r *Request) error {
+func (d entrance) takeCode(r *Request) error {
 	fields, err := r.Form()
 	if err != nil {
 		return err
@@ -170,7 +173,7 @@ func (d *Door) takeCode(r *Request) error {
 	return r.ShowStatus(http.StatusUnprocessableEntity, "signincode", struct{ Problem string }{problem})
 }
 
-func (d *Door) signOut(r *Request) error {
+func (d entrance) signOut(r *Request) error {
 	if err := d.Sessions.end(r); err != nil {
 		return err
 	}
@@ -184,7 +187,7 @@ type attempt struct {
 }
 
 // askProvider sends the browser to the OpenID provider.
-func (d *Door) askProvider(r *Request) error {
+func (d entrance) askProvider(r *Request) error {
 	address, begun, err := d.Provider.OIDC.Begin(r.Request.Context())
 	if err != nil {
 		return d.refuseIdentity(r, err)
@@ -201,7 +204,7 @@ func (d *Door) askProvider(r *Request) error {
 }
 
 // takeProvider takes whom the OpenID provider sends back.
-func (d *Door) takeProvider(r *Request) error {
+func (d entrance) takeProvider(r *Request) error {
 	state, err := d.Sessions.take(r, keyAttempt) // once, whatever comes of it
 	if err != nil {
 		return err
@@ -223,7 +226,7 @@ func (d *Door) takeProvider(r *Request) error {
 
 // refuseIdentity says on the sign-in page why the provider's word is not enough,
 // and in the log what exactly it was.
-func (d *Door) refuseIdentity(r *Request, err error) error {
+func (d entrance) refuseIdentity(r *Request, err error) error {
 	status, key := http.StatusUnprocessableEntity, ""
 	switch {
 	case errors.Is(err, staff.ErrProvider):
@@ -253,7 +256,7 @@ type linkForm struct {
 	AgainProblem    string
 }
 
-func (d *Door) askLink(r *Request) error {
+func (d entrance) askLink(r *Request) error {
 	owner, err := d.Accounts.LinkOwner(r.Request.Context(), r.Param("token"))
 	if errors.Is(err, staff.ErrLink) {
 		return r.ShowStatus(http.StatusNotFound, "linkvoid", nil)
@@ -266,7 +269,7 @@ func (d *Door) askLink(r *Request) error {
 
 // takeLink uses the link up. The person signs in afterwards: the link proves that
 // somebody has read it, and a second factor is asked only then.
-func (d *Door) takeLink(r *Request) error {
+func (d entrance) takeLink(r *Request) error {
 	fields, err := r.Form()
 	if err != nil {
 		return err

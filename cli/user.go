@@ -188,11 +188,11 @@ type loginArg struct {
 // with opens the installation and finds the account.
 func (l loginArg) with(s *invocation, use func(*app.App, *staff.Account) error) error {
 	return s.withApp(func(a *app.App) error {
-		account, err := a.Accounts.ByLogin(s.ctx, l.Login)
+		found, err := a.Store.StaffByLogin(s.ctx, strings.ToLower(l.Login))
 		if err != nil {
 			return about(l.Login, err)
 		}
-		return about(l.Login, use(a, account))
+		return about(l.Login, use(a, &found.Account))
 	})
 }
 

@@ -240,12 +240,6 @@ func (a *Accounts) choose(ctx context.Context, password string, p *Person) (stri
 	return a.hasher.hash(ctx, password)
 }
 
-// BeginTOTP makes a second factor for a person, or with a secret that it gave
-// before the same again. Nothing is stored before ConfirmTOTP.
-func (a *Accounts) BeginTOTP(p *Person, secret bridge.Secret) (Factor, error) {
-	return newFactor(p, secret)
-}
-
 // ConfirmTOTP stores a second factor once its first code is right, in the place
 // of one that there is. It needs the password, for a screen that was left open.
 // Errors: ErrPasswordWrong, ErrCode, ErrLocked.
@@ -342,15 +336,6 @@ func (a *Accounts) SetLanguage(ctx context.Context, id ID, language string) erro
 		return ErrLanguage
 	}
 	return a.Store.SetStaffLanguage(ctx, id, language)
-}
-
-// ByLogin gives the account with a login. ErrNobody.
-func (a *Accounts) ByLogin(ctx context.Context, login string) (*Account, error) {
-	c, err := a.Store.StaffByLogin(ctx, strings.ToLower(strings.TrimSpace(login)))
-	if err != nil {
-		return nil, fmt.Errorf("account %q: %w", login, err)
-	}
-	return &c.Account, nil
 }
 
 // ByID gives an account. ErrNobody.

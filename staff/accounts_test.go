@@ -305,7 +305,7 @@ func (d *desk) withFactor(login string) (staff.ID, bridge.Secret) {
 	id := d.add(login)
 	account, err := d.ByID(d.ctx, id)
 	d.ok(err)
-	f, err := d.BeginTOTP(&account.Person, "")
+	f, err := staff.NewFactor(&account.Person, "")
 	d.ok(err)
 	d.ok(d.ConfirmTOTP(d.ctx, id, good, f.Secret, code(d.T, f.Secret, d.clock())))
 	return id, f.Secret
@@ -316,19 +316,19 @@ func TestSecondFactor(t *testing.T) {
 	id := d.add("anna@example.org")
 	account, err := d.ByID(d.ctx, id)
 	d.ok(err)
-	f, err := d.BeginTOTP(&account.Person, "")
+	f, err := staff.NewFactor(&account.Person, "")
 	d.ok(err)
 	address, err := url.Parse(string(f.Address))
 	d.ok(err)
 	if address.Scheme != "otpauth" || address.Host != "totp" || address.Path != "/Deskbridge:anna@example.org" || address.Query().Get("secret") != string(f.Secret) || len(f.Secret) < 32 {
 		t.Fatalf("address: %s", string(f.Address))
 	}
-	again, err := d.BeginTOTP(&account.Person, f.Secret)
+	again, err := staff.NewFactor(&account.Person, f.Secret)
 	d.ok(err)
 	if again != f {
 		t.Fatalf("another factor for the same secret")
 	}
-	_, err = d.BeginTOTP(&account.Person, "not base32!")
+	_, err = staff.NewFactor(&account.Person, "not base32!")
 	if err == nil {
 		t.Fatal("a factor of no secret")
 	}

@@ -26,8 +26,9 @@ type Factor struct {
 	Address bridge.Secret // otpauth://…, which holds the secret
 }
 
-// newFactor makes a second factor, or the one of a secret that it made before.
-func newFactor(p *Person, secret bridge.Secret) (Factor, error) {
+// NewFactor makes a second factor for a person, or with a secret that it gave
+// before the same again. Nothing is stored before Accounts.ConfirmTOTP.
+func NewFactor(p *Person, secret bridge.Secret) (Factor, error) {
 	known, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(string(secret))
 	if err != nil {
 		return Factor{}, fmt.Errorf("make second factor: %w", err)
