@@ -41,6 +41,8 @@ type Deps struct {
 	Sessions *Sessions
 	Hasher   bridge.Hasher // of device ids that are typed in
 	Gate     GateStore
+	Provider *Provider // nil: people sign in with passwords only
+	Origin   string    // address of the console without /admin/, for links
 	Log      *slog.Logger
 	Now      func() time.Time
 }
@@ -76,6 +78,9 @@ func (d *Door) routes() []route {
 		d.gateRoutes(),
 		d.testerRoutes(),
 		d.whyRoutes(),
+		entrance{d}.routes(),
+		self{d}.routes(),
+		people{d}.routes(),
 	)
 }
 
