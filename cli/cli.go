@@ -9,10 +9,12 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/user"
 
 	"github.com/alecthomas/kong"
 
 	"deskbridge/app"
+	"deskbridge/bridge"
 	"deskbridge/config"
 	"deskbridge/server"
 	"deskbridge/telemetry"
@@ -136,8 +138,10 @@ func makeDataDir(cfg config.Config) error {
 	return nil
 }
 
-// withApp opens the installation for one command.
+// withApp opens the installation for one command of somebody who has a shell on
+// this machine: what it changes is noted as theirs. What serve does is not.
 func (s *invocation) withApp(use func(*app.App) error) error {
+	s.ctx = bridge.WithActor(s.ctx, bridge.Actor{Kind: bridge.ActorCommand, Name: osUser()})
 	cfg, log, err := s.load()
 	if err != nil {
 		return err
@@ -159,4 +163,13 @@ func (s *invocation) printJSON(v any) error {
 
 func (s *invocation) printf(format string, args ...any) {
 	fmt.Fprintf(s.Stdout, format, args...)
+}
+
+// osUser names who runs the command, as far as the system knows.
+func osUser() string {
+	who, err := user.Current()
+	if err != nil || who.Username == "" {
+		return "command line"
+	}
+	return who.Username
 }
