@@ -38,8 +38,24 @@ func (e FieldErrors) Error() string {
 // Unwrap makes it a value of the catalogue.
 func (e FieldErrors) Unwrap() error { return ErrSettings }
 
-// Add notes that a field is wrong, by a code of the table below.
+// Bounds of an answer about faults, whatever somebody sent.
+const (
+	maxFieldErrors = 50
+	maxFieldArg    = 100 // characters of a value that is repeated
+)
+
+// Add notes that a field is wrong, by a code of the table below. Beyond the
+// first 50 faults it notes nothing.
 func (e *FieldErrors) Add(field, code string, args ...any) {
+	if len(*e) >= maxFieldErrors {
+		return
+	}
+	for i, arg := range args {
+		if text, is := arg.(string); is && len(text) > maxFieldArg {
+			runes := []rune(text)
+			args[i] = string(runes[:min(len(runes), maxFieldArg)])
+		}
+	}
 	*e = append(*e, FieldError{field, code, fmt.Sprintf(fieldSentences[code], args...), args})
 }
 
@@ -206,7 +222,10 @@ func (c *regionCheck) names() {
 	c.want(strings.TrimSpace(c.r.Name) != "", "name", "missing")
 	c.text("name", c.r.Name, maxName)
 	c.want(len(c.set.Languages) > 0, "languages", "missing")
-	c.want(len(c.set.Languages) <= maxRegionLangs, "languages", "too_many", maxRegionLangs)
+	if len(c.set.Languages) > maxRegionLangs {
+		c.errs.Add("languages", "too_many", maxRegionLangs)
+		return
+	}
 	known := map[string]bool{}
 	for _, l := range c.set.Languages {
 		c.want(languageForm.MatchString(l.Code), "languages", "language_code", l.Code)
@@ -218,10 +237,10 @@ func (c *regionCheck) names() {
 }
 
 func (c *regionCheck) gate() {
-	for _, code := range c.set.GateLanguages {
+	c.want(len(c.set.GateLanguages) <= maxRegionLangs, "gate_languages", "too_many", maxRegionLangs)
+	for _, code := range c.set.GateLanguages[:min(len(c.set.GateLanguages), maxRegionLangs)] {
 		c.want(c.r.HasLanguage(code), "gate_languages", "not_a_language", code)
 	}
-	c.want(len(c.set.GateLanguages) <= maxRegionLangs, "gate_languages", "too_many", maxRegionLangs)
 	c.want(c.set.Percentage >= 0 && c.set.Percentage <= 100 && !math.IsNaN(c.set.Percentage), "percentage", "number_range", 0, 100)
 	c.want(c.set.MinAppVersion == "" || versionForm.MatchString(c.set.MinAppVersion), "min_app_version", "version_form")
 }
@@ -269,7 +288,8 @@ func (c *regionCheck) limits() {
 	if slices.Equal(set.FileKinds, []string{NoFiles}) {
 		return
 	}
-	for i, kind := range set.FileKinds {
+	c.want(len(set.FileKinds) <= len(c.rules.FileKinds), "file_kinds", "too_many", len(c.rules.FileKinds))
+	for i, kind := range set.FileKinds[:min(len(set.FileKinds), len(c.rules.FileKinds))] {
 		c.want(slices.Contains(c.rules.FileKinds, kind), "file_kinds", "choice", kind, strings.Join(c.rules.FileKinds, ", "))
 		c.want(!slices.Contains(set.FileKinds[:i], kind), "file_kinds", "twice", kind)
 	}

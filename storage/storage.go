@@ -26,6 +26,7 @@ import (
 	"gorm.io/gorm/logger"
 
 	"deskbridge/bridge"
+	"deskbridge/staff"
 )
 
 // Config says where the store is and how it is opened.
@@ -83,6 +84,7 @@ type Store struct {
 	jobs
 	files
 	audit
+	apiTokens
 }
 
 var _ bridge.Store = (*Store)(nil)
@@ -118,7 +120,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open database: %w", err), db.shut())
 	}
-	return &Store{db, chats{db}, lanes{db}, tickets{db}, inbox{db}, regions{db}, rights{db}, jobs{db}, files{db}, audit{db}}, nil
+	return &Store{db, chats{db}, lanes{db}, tickets{db}, inbox{db}, regions{db}, rights{db}, jobs{db}, files{db}, audit{db}, apiTokens{db}}, nil
 }
 
 // Close closes all connections. Calls that are running fail.
@@ -157,7 +159,7 @@ func gormConfig() *gorm.Config {
 // expected lists the errors that are answers and not failures of the store.
 var expected = []error{
 	bridge.ErrClaimLost, bridge.ErrTicketUnknown, bridge.ErrRegionExists, bridge.ErrRegionChanged,
-	context.Canceled, context.DeadlineExceeded, ErrWrongKey,
+	context.Canceled, context.DeadlineExceeded, ErrWrongKey, staff.ErrTokenTaken, staff.ErrTokenUnknown,
 }
 
 // failure makes every failure of the database bridge.ErrStorage, which tells a
