@@ -113,21 +113,6 @@ type LaneStore interface {
 	Sweep(ctx context.Context, now time.Time, dryRun bool) (int, error)
 }
 
-// LetterStore is what operators need for dead letters. A message that was found
-// in its ticket after all is none any more.
-type LetterStore interface {
-	// Letters lists the dead letters, oldest first.
-	Letters(ctx context.Context) ([]Letter, error)
-	// RetryLetter puts a letter at the end of its lane, as if it was new: what
-	// waits there already stays before it, since the head of a lane may be in
-	// doubt. The device sees it queued. The error is ErrLetterUnknown if there
-	// is no such letter.
-	RetryLetter(ctx context.Context, id WorkID, now time.Time) error
-	// DropLetter forgets a letter; for the device it stays failed. The error is
-	// ErrLetterUnknown if there is no such letter.
-	DropLetter(ctx context.Context, id WorkID) error
-}
-
 // TicketStore is what the way back needs.
 type TicketStore interface {
 	// KnownTicket finds what is stored about a ticket. The error is
@@ -167,6 +152,18 @@ type InboxStore interface {
 	RetryDelivery(ctx context.Context, claim string, id DeliveryID, due time.Time, reason string) error
 }
 
+// DeliveryStore is what people need of the inbox; never what deliveries say.
+type DeliveryStore interface {
+	Deliveries(ctx context.Context, q DeliveryQuery) ([]DeliveryRecord, error)
+	// RelayNow makes those of the deliveries due that wait; DropDeliveries ends
+	// those that wait or were given up, as DeliveryDropped, and drops what they
+	// say. Both leave out what is not of the region (0: any), are one
+	// transaction with its audit, and give how many there were. The error is
+	// ErrDeliveryUnknown if there were none.
+	RelayNow(ctx context.Context, region RegionID, ids []DeliveryID, now time.Time) (int, error)
+	DropDeliveries(ctx context.Context, region RegionID, ids []DeliveryID, now time.Time) (int, error)
+}
+
 // RegionStore keeps regions and testers.
 type RegionStore interface {
 	Regions(ctx context.Context) ([]*Region, error)
@@ -198,8 +195,13 @@ type JobStore interface {
 	// Lease takes or prolongs the named lease for holder until then; false
 	// says that somebody else holds it.
 	Lease(ctx context.Context, name, holder string, now, until time.Time) (bool, error)
+	// LeaseRun is Lease for a run that a person asked for, and puts that into
+	// the audit where the lease was free.
+	LeaseRun(ctx context.Context, job, holder string, dryRun bool, now, until time.Time) (bool, error)
+	// Leased lists the names of the leases that are held and begin so.
+	Leased(ctx context.Context, prefix string, now time.Time) ([]string, error)
 	RecordRun(ctx context.Context, run JobRun) error
-	Runs(ctx context.Context, limit int) ([]JobRun, error)
+	Runs(ctx context.Context, q RunQuery) ([]JobRun, error)
 	// Prune removes what is older than the cut-offs, in small steps, and counts
 	// what it removed; a dry run counts what it would remove. A device that is
 	// removed with its last chat is told as a Change with Seq 0.
@@ -242,6 +244,7 @@ type Store interface {
 	TicketStore
 	WaitingStore
 	InboxStore
+	DeliveryStore
 	RegionStore
 	RightsStore
 	JobStore

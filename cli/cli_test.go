@@ -88,7 +88,7 @@ func TestHelpWithoutArguments(t *testing.T) {
 	t.Parallel()
 	h := newHome(t)
 	out := h.want(cli.ExitOK)
-	for _, command := range []string{"serve", "demo", "simulate", "migrate", "region", "tester", "jobs", "chats", "letters", "config", "version", "doctor", "health"} {
+	for _, command := range []string{"serve", "demo", "simulate", "migrate", "region", "tester", "jobs", "chats", "letters", "deliveries", "audit", "config", "version", "doctor", "health"} {
 		if !strings.Contains(out, "\n  "+command+" ") {
 			t.Errorf("the help does not name %s:\n%s", command, out)
 		}

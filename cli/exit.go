@@ -42,7 +42,7 @@ func ExitCodes() map[int]string {
 		ExitSchema:   "the database has the schema of a newer version",
 		ExitKey:      "the secret key is missing, unreadable or another one than the database was written with",
 		ExitListen:   "the address cannot be listened on",
-		ExitNotFound: "there is no such region, job, letter or token",
+		ExitNotFound: "there is no such region, job, letter, delivery or token",
 		ExitConflict: "it exists already, was changed by somebody else in the meantime, or runs already",
 		ExitJob:      "the job failed",
 		ExitHealth:   "health: nothing answers, or it is not well",
@@ -79,7 +79,7 @@ func exitCode(err error) int {
 		return withCode.code
 	case errors.Is(err, bridge.ErrRegionExists), errors.Is(err, bridge.ErrRegionChanged), errors.Is(err, jobs.ErrRunning), errors.Is(err, staff.ErrTokenTaken):
 		return ExitConflict
-	case errors.As(err, &unknownJob), errors.Is(err, bridge.ErrLetterUnknown), errors.Is(err, staff.ErrTokenUnknown):
+	case errors.As(err, &unknownJob), errors.Is(err, bridge.ErrLetterUnknown), errors.Is(err, bridge.ErrDeliveryUnknown), errors.Is(err, staff.ErrTokenUnknown):
 		return ExitNotFound
 	default:
 		return ExitFailure

@@ -173,6 +173,9 @@ type Retention struct {
 	ExposureDays int `yaml:"exposure_days" env:"EXPOSURE_DAYS"`
 	// Run records of jobs, in days. Default 90.
 	JobRunDays int `yaml:"job_run_days" env:"JOB_RUN_DAYS"`
+	// The audit: who changed what, in days. Default 1095, which is three years;
+	// 0 keeps it for ever.
+	AuditDays int `yaml:"audit_days" env:"AUDIT_DAYS"`
 }
 
 // Log says what is written to standard error.
@@ -198,7 +201,7 @@ func Default() Config {
 		},
 		CORS:      CORS{Origins: []string{"*"}},
 		Jobs:      Jobs{Prune: "0 17 * * * *", Reconcile: "@every 30s", OutboxSweep: "@every 1m"},
-		Retention: Retention{DeliveryDays: 7, ExposureDays: 90, JobRunDays: 90},
+		Retention: Retention{DeliveryDays: 7, ExposureDays: 90, JobRunDays: 90, AuditDays: 1095},
 		Log:       Log{Level: "info", Format: "text"},
 	}
 }

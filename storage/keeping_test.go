@@ -55,7 +55,7 @@ func TestPruneRemovesWhatTheDryRunCounted(t *testing.T) {
 
 		cut := start.Add(24 * time.Hour)
 		cutoffs := bridge.PruneCutoffs{Regions: map[bridge.RegionID]time.Time{old.ID: cut}, Deliveries: cut, Exposures: cut, JobRuns: cut}
-		want := map[string]int{"chats": 121, "messages": 121, "attachments": 0, "files": 0, "devices": 60, "deliveries": 1, "erasures": 0, "exposures": 1, "job_runs": 1}
+		want := map[string]int{"chats": 121, "messages": 121, "attachments": 0, "audit": 0, "files": 0, "devices": 60, "deliveries": 1, "erasures": 0, "exposures": 1, "job_runs": 1, "sessions": 0, "staff_links": 0}
 		counts, changes, err := w.Prune(w.ctx, cutoffs, true)
 		w.ok(err)
 		if d := cmp.Diff(want, counts); d != "" {
@@ -194,8 +194,12 @@ func TestRunsAndCounts(t *testing.T) {
 		for _, r := range runs {
 			w.ok(w.RecordRun(w.ctx, r))
 		}
-		got, err := w.Runs(w.ctx, 10)
+		got, err := w.Runs(w.ctx, bridge.RunQuery{Limit: 10})
 		w.ok(err)
+		for i := range got {
+			equal(w, "id", got[i].ID, int64(2-i))
+			got[i].ID = 0
+		}
 		if d := cmp.Diff([]bridge.JobRun{runs[1], runs[0]}, got); d != "" {
 			w.Fatal(d)
 		}

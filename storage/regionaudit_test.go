@@ -11,8 +11,8 @@ import (
 	"deskbridge/reception"
 )
 
-// noted gives the entries of the audit, the oldest first, without id and time.
-func (w *world) noted(regions ...bridge.RegionID) []bridge.AuditEntry {
+// regionNotes gives the entries of the audit, the oldest first, without id and time.
+func (w *world) regionNotes(regions ...bridge.RegionID) []bridge.AuditEntry {
 	w.Helper()
 	all, err := w.Audit(w.ctx, bridge.AuditQuery{Regions: regions, Action: "region.", Limit: 100})
 	w.ok(err)
@@ -50,7 +50,7 @@ func TestRegionsAreAudited(t *testing.T) {
 		w.ok(w.SaveRegion(w.ctx, &off))
 		w.ok(w.RemoveRegion(w.ctx, r.ID))
 		w.ok(w.RemoveRegion(w.ctx, r.ID)) // again, as after an error
-		got := w.noted(r.ID)
+		got := w.regionNotes(r.ID)
 		entry := func(action string, changes ...bridge.FieldChange) bridge.AuditEntry {
 			return bridge.AuditEntry{Actor: who, Region: r.ID, Action: action, Subject: "berlin", Changes: changes}
 		}
@@ -97,7 +97,7 @@ func TestLongValuesAreCutWhereTheyDiffer(t *testing.T) {
 		w.ok(w.SaveRegion(w.ctx, &next))
 		next.Settings.Document.PrivacyPolicy = strings.Repeat("ä", 1000) + "new" + strings.Repeat("x", 1<<20)
 		w.ok(w.SaveRegion(w.ctx, &next))
-		all := w.noted(w.region.ID)
+		all := w.regionNotes(w.region.ID)
 		changes := all[len(all)-1].Changes
 		equal(w, "changes", len(changes), 1)
 		for value, want := range map[string]string{changes[0].From: "ääoldxx", changes[0].To: "äänewxx"} {
@@ -112,7 +112,7 @@ func TestLongValuesAreCutWhereTheyDiffer(t *testing.T) {
 // taken, the others are told, and the audit knows exactly that one.
 func TestOneSaveOfManyIsTakenAndNoted(t *testing.T) {
 	eachWorld(t, func(w *world) {
-		before := len(w.noted(w.region.ID))
+		before := len(w.regionNotes(w.region.ID))
 		const many = 8
 		errs := make([]error, many)
 		var wait sync.WaitGroup
@@ -133,7 +133,7 @@ func TestOneSaveOfManyIsTakenAndNoted(t *testing.T) {
 			w.wants(err, bridge.ErrRegionChanged)
 		}
 		equal(w, "taken", taken, 1)
-		equal(w, "entries", len(w.noted(w.region.ID))-before, 1)
+		equal(w, "entries", len(w.regionNotes(w.region.ID))-before, 1)
 		now, err := w.Region(w.ctx, w.region.ID)
 		w.ok(err)
 		equal(w, "version", now.Version, w.region.Version+1)

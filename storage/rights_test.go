@@ -97,7 +97,7 @@ func TestEraseLeavesNothingOfTheDevice(t *testing.T) {
 		if _, err := w.KnownTicket(w.ctx, w.region.Desk, 7); !errors.Is(err, bridge.ErrTicketUnknown) {
 			t.Errorf("the ticket is still known: %v", err)
 		}
-		letters, err := w.Letters(w.ctx)
+		letters, err := w.Letters(w.ctx, bridge.LetterQuery{})
 		w.ok(err)
 		equal(t, "letters", len(letters), 0)
 

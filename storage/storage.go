@@ -84,10 +84,15 @@ type Store struct {
 	jobs
 	files
 	audit
+	people
+	credentials
 	apiTokens
 }
 
-var _ bridge.Store = (*Store)(nil)
+var (
+	_ bridge.Store = (*Store)(nil)
+	_ staff.Store  = (*Store)(nil)
+)
 
 // Open opens the store and brings its schema up to date. Errors:
 // ErrNewerSchema, ErrOlderSchema (with NoMigrate), ErrNotADatabase, ErrURL.
@@ -120,7 +125,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open database: %w", err), db.shut())
 	}
-	return &Store{db, chats{db}, lanes{db}, tickets{db}, inbox{db}, regions{db}, rights{db}, jobs{db}, files{db}, audit{db}, apiTokens{db}}, nil
+	return &Store{db, chats{db}, lanes{db}, tickets{db}, inbox{db}, regions{db}, rights{db}, jobs{db}, files{db}, audit{db}, people{db}, credentials{db}, apiTokens{db}}, nil
 }
 
 // Close closes all connections. Calls that are running fail.
@@ -159,7 +164,10 @@ func gormConfig() *gorm.Config {
 // expected lists the errors that are answers and not failures of the store.
 var expected = []error{
 	bridge.ErrClaimLost, bridge.ErrTicketUnknown, bridge.ErrRegionExists, bridge.ErrRegionChanged,
-	context.Canceled, context.DeadlineExceeded, ErrWrongKey, staff.ErrTokenTaken, staff.ErrTokenUnknown,
+	context.Canceled, context.DeadlineExceeded, ErrWrongKey,
+	staff.ErrNobody, staff.ErrLoginTaken, staff.ErrChanged, staff.ErrLastOperator, staff.ErrHasHistory,
+	staff.ErrLocked, staff.ErrCode, staff.ErrLink, staff.ErrHasAccounts, staff.ErrLinked,
+	staff.ErrTokenTaken, staff.ErrTokenUnknown,
 }
 
 // failure makes every failure of the database bridge.ErrStorage, which tells a

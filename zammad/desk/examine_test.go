@@ -39,7 +39,7 @@ func TestExamine(t *testing.T) {
 		change(&r)
 		return codes(t, w.desk.Examine(w.ctx, &r))
 	}
-	elsewhere := httptest.NewServer(http.NotFoundHandler())
+	elsewhere := httptest.NewServer(jsonAnswer(http.StatusNotFound, `{"error":"no route"}`))
 	t.Cleanup(elsewhere.Close)
 	gone := httptest.NewServer(http.NotFoundHandler())
 	gone.Close()
