@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"deskbridge/bridge"
 	"deskbridge/config"
+	"deskbridge/egress"
 	"deskbridge/identity"
 	"deskbridge/jobs"
 	"deskbridge/realtime"
@@ -25,6 +27,9 @@ type App struct {
 	Regions *bridge.Regions
 	Desk    *desk.Desk
 	Jobs    *jobs.Jobs
+
+	Egress   *egress.Guard     // which addresses of regions may be connected to
+	Outbound http.RoundTripper // carries requests to those and no others
 
 	cfg        config.Config
 	log        *slog.Logger
@@ -94,8 +99,11 @@ func (a *App) assemble(ctx context.Context) error {
 	if a.Regions, err = bridge.NewRegions(ctx, a.Store, a.log); err != nil {
 		return err
 	}
+	if err := a.openWayOut(); err != nil {
+		return err
+	}
 	a.Desk = desk.New(desk.Config{
-		Concurrency: a.cfg.Zammad.Concurrency, ReadTimeout: a.cfg.Zammad.ReadTimeout, WriteTimeout: a.cfg.Zammad.WriteTimeout,
+		Transport: a.Outbound, Concurrency: a.cfg.Zammad.Concurrency, ReadTimeout: a.cfg.Zammad.ReadTimeout, WriteTimeout: a.cfg.Zammad.WriteTimeout,
 		OnCall: a.calls.note, Log: a.log, Now: a.now,
 	})
 	if a.cfg.Redis.URL != "" {
@@ -122,7 +130,7 @@ func (a *App) assemble(ctx context.Context) error {
 		Store: a.Store, Desk: a.Desk, Regions: a.Regions, Exposures: a.exposures, Publisher: a.watermarks,
 		Log: a.log, Now: a.now, Horizon: a.cfg.Zammad.WriteHorizon,
 	})
-	a.identity = identity.New(identity.Config{Log: a.log, Now: a.now})
+	a.identity = identity.New(identity.Config{Client: egress.Client(a.Outbound, identity.FetchTimeout), Log: a.log, Now: a.now})
 	keeper := bridge.NewKeeper(bridge.KeeperDeps{
 		Jobs: a.Store, Lanes: a.Store, Regions: a.Regions, Publisher: a.watermarks, Log: a.log, Now: a.now,
 		DeliveryDays: a.cfg.Retention.DeliveryDays, ExposureDays: a.cfg.Retention.ExposureDays, JobRunDays: a.cfg.Retention.JobRunDays,

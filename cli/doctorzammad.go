@@ -9,11 +9,12 @@ import (
 
 	"deskbridge/app"
 	"deskbridge/bridge"
+	"deskbridge/egress"
 	"deskbridge/zammad"
 )
 
 // region examines a region and its Zammad: reachable, token, rights, group.
-func (d *doctor) region(r *bridge.Region) {
+func (d *doctor) region(a *app.App, r *bridge.Region) {
 	check := "region " + r.Slug
 	set := "deskbridge region set " + r.Slug
 	if !r.Enabled {
@@ -32,9 +33,13 @@ func (d *doctor) region(r *bridge.Region) {
 		d.warn(check, "it has no Zammad", set+" --zammad-url URL --zammad-token-file FILE --zammad-group NAME")
 		return
 	}
+	if refused := a.RefusedAddresses(d.ctx, r); len(refused) > 0 {
+		d.refused(check, refused)
+		return
+	}
 	ctx, cancel := context.WithTimeout(d.ctx, doctorTimeout)
 	defer cancel()
-	client, err := zammad.New(zammad.Config{URL: r.Settings.ZammadURL, Token: string(r.ZammadToken), ReadTimeout: doctorTimeout / 2})
+	client, err := zammad.New(zammad.Config{URL: r.Settings.ZammadURL, Token: string(r.ZammadToken), ReadTimeout: doctorTimeout / 2, Transport: a.Outbound})
 	if err != nil {
 		d.fail(ExitZammad, check, err, set+" --zammad-url URL")
 		return
@@ -46,16 +51,32 @@ func (d *doctor) region(r *bridge.Region) {
 	}
 	d.ok(check, "%s answers, the token is of %s", r.Settings.ZammadURL, me.Login)
 	d.group(ctx, client, me, r)
-	d.privacy(ctx, r, set)
+	d.privacy(ctx, a, r, set)
+}
+
+// refused tells of addresses that are not connected to, with the mend.
+func (d *doctor) refused(check string, refused []error) {
+	for _, err := range refused {
+		mend := "set another address (deskbridge region set --help)"
+		switch {
+		case errors.Is(err, egress.ErrPrivate):
+			mend = "if it is meant, add the address, its network or the host name to egress.allow in the configuration (docs/operate.md)"
+		case errors.Is(err, egress.ErrPort):
+			mend = "if it is meant, add the host name to egress.allow in the configuration (docs/operate.md)"
+		case errors.Is(err, egress.ErrUnresolved):
+			mend = "check the name, and the name servers of this machine"
+		}
+		d.fail(ExitZammad, check, err, mend)
+	}
 }
 
 // privacy examines the second token, with which customers are erased.
-func (d *doctor) privacy(ctx context.Context, r *bridge.Region, set string) {
+func (d *doctor) privacy(ctx context.Context, a *app.App, r *bridge.Region, set string) {
 	if r.Settings.Erasure != bridge.EraseDelete {
 		return
 	}
 	check := "region " + r.Slug
-	client, err := zammad.New(zammad.Config{URL: r.Settings.ZammadURL, Token: string(r.PrivacyToken), ReadTimeout: doctorTimeout / 2})
+	client, err := zammad.New(zammad.Config{URL: r.Settings.ZammadURL, Token: string(r.PrivacyToken), ReadTimeout: doctorTimeout / 2, Transport: a.Outbound})
 	if err == nil {
 		_, err = client.Erasures.List(ctx)
 	}

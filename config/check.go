@@ -47,6 +47,8 @@ func (l *loader) check() {
 	l.between("zammad.read_timeout", c.Zammad.ReadTimeout, time.Second, 5*time.Minute)
 	l.between("zammad.write_timeout", c.Zammad.WriteTimeout, time.Second, 10*time.Minute)
 	l.number("zammad.concurrency", int64(c.Zammad.Concurrency), 1, 64)
+	l.want(!slices.ContainsFunc(c.Egress.Allow, func(entry string) bool { return !isNetworkOrHost(entry) }),
+		"egress.allow", "a list of networks such as 10.1.0.0/16, addresses such as 10.1.2.3, or host names such as zammad.intern")
 	l.number("limits.writes_per_minute", int64(c.Limits.WritesPerMinute), 0, 1_000_000)
 	l.number("limits.reads_per_minute", int64(c.Limits.ReadsPerMinute), 0, 10_000_000)
 	l.number("limits.device_writes_per_minute", int64(c.Limits.DeviceWritesPerMinute), 0, 1_000_000)
@@ -104,6 +106,18 @@ func isOrigin(text string) bool {
 	return err == nil && u.Scheme != "" && u.Host != "" && u.Scheme+"://"+u.Host == text
 }
 
+var hostName = regexp.MustCompile(`^([A-Za-z0-9_-]{1,63}\.)*[A-Za-z_-][A-Za-z0-9_-]{0,62}\.?$`)
+
+func isNetworkOrHost(text string) bool {
+	if _, err := netip.ParsePrefix(text); err == nil {
+		return true
+	}
+	if addr, err := netip.ParseAddr(text); err == nil {
+		return addr.Zone() == ""
+	}
+	return hostName.MatchString(text)
+}
+
 func isDatabase(text string) bool {
 	if path, isFile := strings.CutPrefix(text, "sqlite:"); isFile {
 		return path != ""
@@ -133,6 +147,11 @@ func (c Config) Warnings() []string {
 	open := slices.ContainsFunc(c.TrustedProxies, func(p netip.Prefix) bool { return p.Bits() == 0 })
 	warn(!local, "listen is reachable from other machines and speaks plain HTTP: only a reverse proxy with TLS may reach it")
 	warn(isPlainPublic(c.PublicURL), "public_url is plain HTTP: device ids and messages can be read on the way")
+	everywhere := slices.ContainsFunc(c.Egress.Allow, func(entry string) bool {
+		p, err := netip.ParsePrefix(entry)
+		return err == nil && p.Bits() == 0
+	})
+	warn(everywhere, "egress.allow contains every address: whoever may change a region's settings can reach what only this machine reaches")
 	warn(open, "trusted_proxies contains every address: clients can choose the address that limits count")
 	limits := []int{
 		c.Limits.WritesPerMinute, c.Limits.ReadsPerMinute, c.Limits.DeviceWritesPerMinute, c.Limits.DeviceSignalsPerMinute,

@@ -43,6 +43,7 @@ type Config struct {
 	Database  Database  `yaml:"database" envPrefix:"DATABASE_"`
 	Redis     Redis     `yaml:"redis" envPrefix:"REDIS_"`
 	Zammad    Zammad    `yaml:"zammad" envPrefix:"ZAMMAD_"`
+	Egress    Egress    `yaml:"egress" envPrefix:"EGRESS_"`
 	Limits    Limits    `yaml:"limits" envPrefix:"LIMITS_"`
 	CORS      CORS      `yaml:"cors" envPrefix:"CORS_"`
 	Jobs      Jobs      `yaml:"jobs" envPrefix:"JOBS_"`
@@ -84,6 +85,17 @@ type Zammad struct {
 	// How long a write may take. Default 60s; afterwards its outcome is unknown
 	// and is settled by reading.
 	WriteTimeout time.Duration `yaml:"write_timeout" env:"WRITE_TIMEOUT"`
+}
+
+// Egress says what may be connected to besides the public internet. It holds for
+// all addresses that regions have: Zammad, key sets, receivers of alerts.
+type Egress struct {
+	// Networks (10.1.0.0/16), addresses (10.1.2.3) and host names
+	// (zammad.intern) that regions may use although they are not public, at any
+	// port. Default none: private, link-local and loopback addresses are refused,
+	// so that nobody reaches with a region's settings what only this machine
+	// should. A host name allows whatever it resolves to.
+	Allow []string `yaml:"allow" env:"ALLOW"`
 }
 
 // Limits bound what clients may ask: of all instances together where they share
@@ -190,6 +202,7 @@ func Default() Config {
 		DataDir:         "./data",
 		ShutdownTimeout: 20 * time.Second,
 		Zammad:          Zammad{WriteHorizon: 300 * time.Second, Concurrency: 4, ReadTimeout: 15 * time.Second, WriteTimeout: time.Minute},
+		Egress:          Egress{Allow: []string{}},
 		Limits: Limits{
 			WritesPerMinute: 600, ReadsPerMinute: 6000, DeviceWritesPerMinute: 600, DeviceSignalsPerMinute: 600,
 			RegionWritesPerMinute: 6000, NewChatsPerMinute: 600, ConnectionsPerAddress: 1000,
