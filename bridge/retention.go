@@ -12,6 +12,7 @@ const (
 	DefaultExposureDays = 90 // the gate's decisions
 	DefaultJobRunDays   = 90 // records of jobs
 	erasureDays         = 30 // receipts of erasures that are done
+	alertDays           = 90 // notices that somebody waited
 )
 
 // unclaimedAfter is how long a content waits for the message that takes it. It
@@ -54,7 +55,7 @@ func (k *Keeper) Prune(ctx context.Context, dryRun bool) (map[string]int, error)
 	days := func(n int) time.Time { return now.AddDate(0, 0, -n) }
 	cutoffs := PruneCutoffs{
 		Regions: make(map[RegionID]time.Time), Files: make(map[RegionID]time.Time), Unclaimed: now.Add(-unclaimedAfter),
-		Deliveries: days(k.DeliveryDays), Exposures: days(k.ExposureDays), JobRuns: days(k.JobRunDays), Erasures: days(erasureDays),
+		Deliveries: days(k.DeliveryDays), Exposures: days(k.ExposureDays), JobRuns: days(k.JobRunDays), Erasures: days(erasureDays), Alerts: days(alertDays),
 	}
 	for _, r := range k.Regions.All() {
 		cutoffs.Regions[r.ID] = now.Add(-r.Retention())

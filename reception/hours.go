@@ -123,7 +123,8 @@ func (z *Zone) UnmarshalText(name []byte) (err error) {
 	return err
 }
 
-func (z Zone) clock(t time.Time) time.Time {
+// Clock gives a time as the clock on the wall shows it.
+func (z Zone) Clock(t time.Time) time.Time {
 	if z.location == nil {
 		return t.UTC()
 	}
@@ -135,7 +136,7 @@ func (z Zone) clock(t time.Time) time.Time {
 // hour is over, and the hour that autumn repeats counts twice. What began on the
 // evening before a closed date lasts until its end.
 func (r *Rules) open(now time.Time) bool {
-	local := r.Zone.clock(now)
+	local := r.Zone.Clock(now)
 	minute := local.Hour()*60 + local.Minute()
 	today, yesterday := local.Weekday(), (local.Weekday()+6)%7
 	closedToday, closedYesterday := r.closed(local), r.closed(local.AddDate(0, 0, -1))
@@ -179,7 +180,7 @@ func (r *Rules) turn(now time.Time) time.Time {
 // boundary gives the next time at which an opening begins or ends, a day ends,
 // or the clocks are changed. Up to it the clock on the wall runs on evenly.
 func (r *Rules) boundary(now time.Time) time.Time {
-	local := r.Zone.clock(now)
+	local := r.Zone.Clock(now)
 	minute := local.Hour()*60 + local.Minute()
 	next := dayMinutes
 	for _, o := range r.Hours {
