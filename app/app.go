@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"time"
 
+	"deskbridge/alert"
 	"deskbridge/bridge"
 	"deskbridge/config"
 	"deskbridge/egress"
@@ -30,6 +31,7 @@ type App struct {
 
 	Egress   *egress.Guard     // which addresses of regions may be connected to
 	Outbound http.RoundTripper // carries requests to those and no others
+	Alerts   *alert.Alerts
 
 	cfg        config.Config
 	log        *slog.Logger
@@ -135,12 +137,17 @@ func (a *App) assemble(ctx context.Context) error {
 		Jobs: a.Store, Lanes: a.Store, Regions: a.Regions, Publisher: a.watermarks, Log: a.log, Now: a.now,
 		DeliveryDays: a.cfg.Retention.DeliveryDays, ExposureDays: a.cfg.Retention.ExposureDays, JobRunDays: a.cfg.Retention.JobRunDays,
 	})
+	a.Alerts = alert.New(alert.Deps{
+		Store: a.Store, Regions: a.Regions, TicketURL: a.Desk.TicketURL, Mail: Mail(a.cfg), Client: egress.Client(a.Outbound, alert.PostTimeout),
+		Log: a.log, Now: a.now,
+	})
 	a.Jobs, err = jobs.New(jobs.Deps{
 		Store: a.Store, Instance: a.cfg.Instance, Now: a.now, Log: a.log,
 		Jobs: []jobs.Job{
 			{Name: "prune", Schedule: a.cfg.Jobs.Prune, Run: keeper.Prune},
 			{Name: "reconcile", Schedule: a.cfg.Jobs.Reconcile, Run: a.receiver.Reconcile, Quiet: true},
 			{Name: "outbox-sweep", Schedule: a.cfg.Jobs.OutboxSweep, Run: keeper.Sweep, Quiet: true},
+			{Name: "alert", Schedule: a.cfg.Jobs.Alert, Run: a.Alerts.Run, Quiet: true},
 		},
 	})
 	return err

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"time"
 
+	"deskbridge/alert"
 	"deskbridge/bridge"
+	"deskbridge/config"
 	"deskbridge/egress"
 )
 
@@ -29,6 +31,8 @@ func (a *App) RefusedAddresses(ctx context.Context, r *bridge.Region) []error {
 	for _, address := range []struct{ setting, url string }{
 		{"zammad_url", r.Settings.ZammadURL},
 		{"identity_keys_url", r.Settings.IdentityKeysURL},
+		{"alert webhook_url", r.Settings.Alert.WebhookURL},
+		{"alert ntfy_url", r.Settings.Alert.NtfyURL},
 	} {
 		if address.url == "" {
 			continue
@@ -53,4 +57,10 @@ func (a *App) tellRefused(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// Mail is the installation's mail server.
+func Mail(cfg config.Config) alert.Mail {
+	s := cfg.SMTP
+	return alert.Mail{Host: s.Host, Port: s.Port, Security: s.Security, User: s.User, Password: string(s.Password), From: s.From}
 }

@@ -65,6 +65,7 @@ var outside = map[string][]string{
 	"github.com/throttled/throttled": {"server"},
 	"github.com/go-jose/go-jose":     {"identity"},
 	"github.com/coder/websocket":     {"device", "bench"},
+	"github.com/wneessen/go-mail":    {"alert"},
 }
 
 func TestRoomsKnowOnlyWhomTheyMay(t *testing.T) {

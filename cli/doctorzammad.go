@@ -14,7 +14,8 @@ import (
 )
 
 // region examines a region and its Zammad: reachable, token, rights, group.
-func (d *doctor) region(a *app.App, r *bridge.Region) {
+// mails says whether there is a mail server.
+func (d *doctor) region(a *app.App, r *bridge.Region, mails bool) {
 	check := "region " + r.Slug
 	set := "deskbridge region set " + r.Slug
 	if !r.Enabled {
@@ -28,6 +29,9 @@ func (d *doctor) region(a *app.App, r *bridge.Region) {
 	}
 	if r.Settings.Identity == bridge.IdentityLog {
 		d.warn(check, "it looks at devices' signed tokens and refuses nobody", "when the log is quiet: "+set+" --identity enforce")
+	}
+	if r.Settings.Alert.Minutes > 0 && len(r.Settings.Alert.Emails) > 0 && !mails {
+		d.warn(check, "it wants notices by e-mail, and there is no mail server", "set smtp.host and smtp.from in the configuration (docs/alerts.md), or: "+set+" --alert-emails none")
 	}
 	if r.Settings.ZammadURL == "" || r.ZammadToken == "" {
 		d.warn(check, "it has no Zammad", set+" --zammad-url URL --zammad-token-file FILE --zammad-group NAME")

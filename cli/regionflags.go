@@ -50,6 +50,7 @@ type regionFlags struct {
 
 	receptionFlags
 	rightsFlags
+	alertFlags
 }
 
 // apply changes region by the given flags and checks the result.
@@ -72,6 +73,7 @@ func (f *regionFlags) apply(s *invocation, region *bridge.Region) error {
 	assign(&set.RetentionDays, f.RetentionDays)
 	f.fileFlags.apply(set)
 	f.rightsFlags.apply(set)
+	f.alertFlags.apply(&set.Alert)
 	if set.TitlePattern == "compat" {
 		set.TitlePattern = bridge.CompatTitlePattern
 	}
@@ -142,6 +144,8 @@ func (f *regionFlags) readFiles(s *invocation, region *bridge.Region) error {
 			signer(region, "", strings.TrimSpace(string(content)), "")
 			return nil
 		}),
+		read("--alert-webhook-secret-file", f.AlertWebhookSecretFile, secretInto(&region.AlertSecret, true)),
+		read("--alert-ntfy-token-file", f.AlertNtfyTokenFile, secretInto(&region.AlertToken, true)),
 		read("--document-file", f.DocumentFile, func(content []byte) error {
 			decoder := json.NewDecoder(bytes.NewReader(content))
 			decoder.DisallowUnknownFields()
@@ -239,6 +243,7 @@ func checkRegion(r *bridge.Region) error {
 	want(set.Reception.Check() == nil, "%w", set.Reception.Check())
 	checkFiles(set, want)
 	checkRights(r, want)
+	checkAlerts(set.Alert, want)
 	if err := errors.Join(problems...); err != nil {
 		return coded(ExitInput, err)
 	}

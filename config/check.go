@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net"
+	"net/mail"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -68,8 +69,23 @@ func (l *loader) check() {
 	l.want(isSchedule(c.Jobs.Prune), "jobs.prune", scheduleForm)
 	l.want(isSchedule(c.Jobs.Reconcile), "jobs.reconcile", scheduleForm)
 	l.want(isSchedule(c.Jobs.OutboxSweep), "jobs.outbox_sweep", scheduleForm)
+	l.want(isSchedule(c.Jobs.Alert), "jobs.alert", scheduleForm)
+	l.smtp(c.SMTP)
 	l.want(slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level), "log.level", "debug, info, warn or error")
 	l.want(slices.Contains([]string{"text", "json"}, c.Log.Format), "log.format", "text or json")
+}
+
+// smtp holds the mail server's settings against their form. A password never
+// goes over a line that is not encrypted.
+func (l *loader) smtp(s SMTP) {
+	_, err := netip.ParseAddr(s.Host)
+	l.want(s.Host == "" || err == nil || hostName.MatchString(s.Host), "smtp.host", "the name of a mail server, without port")
+	l.number("smtp.port", int64(s.Port), 1, 65535)
+	l.want(slices.Contains([]string{"starttls", "tls", "none"}, s.Security), "smtp.security", "starttls, tls or none")
+	l.want(s.Security != "none" || s.User == "", "smtp.user", "empty where smtp.security is none: the password would be readable on the way")
+	l.want((s.User == "") == (s.Password == ""), "smtp.password", "set together with smtp.user")
+	from, err := mail.ParseAddress(s.From)
+	l.want(s.From == "" && s.Host == "" || err == nil && strings.Contains(from.Address, "@"), "smtp.from", "an address such as chat@example.org")
 }
 
 const scheduleForm = `six cron fields, seconds first, such as "0 17 3 * * *", or "@every 30s"; times are UTC`
@@ -152,6 +168,9 @@ func (c Config) Warnings() []string {
 		return err == nil && p.Bits() == 0
 	})
 	warn(everywhere, "egress.allow contains every address: whoever may change a region's settings can reach what only this machine reaches")
+	mailer, err := netip.ParseAddr(c.SMTP.Host)
+	near := c.SMTP.Host == "localhost" || err == nil && mailer.IsLoopback()
+	warn(c.SMTP.Host != "" && c.SMTP.Security == "none" && !near, "smtp.security is none: notices can be read and changed on the way")
 	warn(open, "trusted_proxies contains every address: clients can choose the address that limits count")
 	limits := []int{
 		c.Limits.WritesPerMinute, c.Limits.ReadsPerMinute, c.Limits.DeviceWritesPerMinute, c.Limits.DeviceSignalsPerMinute,
