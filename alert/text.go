@@ -34,7 +34,7 @@ func (a *Alerts) notice(r *bridge.Region, alert *bridge.Alert) notice {
 	w, name := words[r.Tongue()], line(r.Name)
 	limit := span(w, time.Duration(r.Settings.Alert.Minutes)*time.Minute)
 	n.Subject = fmt.Sprintf(w.subject, name, span(w, n.Open))
-	n.Text = fmt.Sprintf(w.waits, name, r.Settings.Reception.Zone.Clock(n.Since).Format(w.clock), span(w, n.Open), limit) + "\n\n"
+	n.Text = fmt.Sprintf(w.waits, name, n.Since.In(r.Settings.Reception.Zone.Location()).Format(w.clock), span(w, n.Open), limit) + "\n\n"
 	switch {
 	case n.Ticket == 0:
 		n.Text += w.noTicket

@@ -10,13 +10,16 @@ import (
 	"net/http"
 	"time"
 
+	"deskbridge/admin"
 	"deskbridge/alert"
+	"deskbridge/author"
 	"deskbridge/bridge"
 	"deskbridge/config"
 	"deskbridge/egress"
 	"deskbridge/identity"
 	"deskbridge/jobs"
 	"deskbridge/realtime"
+	"deskbridge/staff"
 	"deskbridge/storage"
 	"deskbridge/zammad/desk"
 )
@@ -32,6 +35,10 @@ type App struct {
 	Egress   *egress.Guard     // which addresses of regions may be connected to
 	Outbound http.RoundTripper // carries requests to those and no others
 	Alerts   *alert.Alerts
+
+	Accounts *staff.Accounts
+	Sessions *admin.Sessions
+	Team     *author.Chat
 
 	cfg        config.Config
 	log        *slog.Logger
@@ -132,19 +139,22 @@ func (a *App) assemble(ctx context.Context) error {
 		Store: a.Store, Desk: a.Desk, Regions: a.Regions, Exposures: a.exposures, Publisher: a.watermarks,
 		Log: a.log, Now: a.now, Horizon: a.cfg.Zammad.WriteHorizon,
 	})
+	a.Accounts = staff.NewAccounts(staff.Deps{Store: a.Store, Log: a.log, Now: a.now})
+	a.Sessions = admin.NewSessions(a.Store.Sessions(), time.Duration(a.cfg.Console.SessionHours)*time.Hour, time.Duration(a.cfg.Console.IdleMinutes)*time.Minute)
+	if a.Team, err = a.newTeam(); err != nil {
+		return err
+	}
 	a.identity = identity.New(identity.Config{Client: egress.Client(a.Outbound, identity.FetchTimeout), Log: a.log, Now: a.now})
 	keeper := bridge.NewKeeper(bridge.KeeperDeps{
 		Jobs: a.Store, Lanes: a.Store, Regions: a.Regions, Publisher: a.watermarks, Log: a.log, Now: a.now,
 		DeliveryDays: a.cfg.Retention.DeliveryDays, ExposureDays: a.cfg.Retention.ExposureDays, JobRunDays: a.cfg.Retention.JobRunDays,
+		AuditDays: a.cfg.Retention.AuditDays,
 	})
-	a.Alerts = alert.New(alert.Deps{
-		Store: a.Store, Regions: a.Regions, TicketURL: a.Desk.TicketURL, Mail: Mail(a.cfg), Client: egress.Client(a.Outbound, alert.PostTimeout),
-		Log: a.log, Now: a.now,
-	})
+	a.Alerts = a.newAlerts()
 	a.Jobs, err = jobs.New(jobs.Deps{
 		Store: a.Store, Instance: a.cfg.Instance, Now: a.now, Log: a.log,
 		Jobs: []jobs.Job{
-			{Name: "prune", Schedule: a.cfg.Jobs.Prune, Run: keeper.Prune},
+			{Name: "prune", Schedule: a.cfg.Jobs.Prune, Run: a.prune(keeper)},
 			{Name: "reconcile", Schedule: a.cfg.Jobs.Reconcile, Run: a.receiver.Reconcile, Quiet: true},
 			{Name: "outbox-sweep", Schedule: a.cfg.Jobs.OutboxSweep, Run: keeper.Sweep, Quiet: true},
 			{Name: "alert", Schedule: a.cfg.Jobs.Alert, Run: a.Alerts.Run, Quiet: true},

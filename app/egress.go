@@ -64,3 +64,10 @@ func Mail(cfg config.Config) alert.Mail {
 	s := cfg.SMTP
 	return alert.Mail{Host: s.Host, Port: s.Port, Security: s.Security, User: s.User, Password: string(s.Password), From: s.From}
 }
+
+func (a *App) newAlerts() *alert.Alerts {
+	return alert.New(alert.Deps{
+		Store: a.Store, Regions: a.Regions, TicketURL: a.Desk.TicketURL, Mail: Mail(a.cfg), Client: egress.Client(a.Outbound, alert.PostTimeout),
+		Log: a.log, Now: a.now,
+	})
+}

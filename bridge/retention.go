@@ -29,6 +29,7 @@ type KeeperDeps struct {
 	Now       func() time.Time
 	// Days; zero means the default.
 	DeliveryDays, ExposureDays, JobRunDays int
+	AuditDays                              int // zero: the audit is kept for ever
 }
 
 // Keeper keeps house: what is older than the retention goes, and lanes that
@@ -55,7 +56,11 @@ func (k *Keeper) Prune(ctx context.Context, dryRun bool) (map[string]int, error)
 	days := func(n int) time.Time { return now.AddDate(0, 0, -n) }
 	cutoffs := PruneCutoffs{
 		Regions: make(map[RegionID]time.Time), Files: make(map[RegionID]time.Time), Unclaimed: now.Add(-unclaimedAfter),
-		Deliveries: days(k.DeliveryDays), Exposures: days(k.ExposureDays), JobRuns: days(k.JobRunDays), Erasures: days(erasureDays), Alerts: days(alertDays),
+		Deliveries: days(k.DeliveryDays), Exposures: days(k.ExposureDays), JobRuns: days(k.JobRunDays), Erasures: days(erasureDays),
+		Expired: now, Alerts: days(alertDays),
+	}
+	if k.AuditDays > 0 {
+		cutoffs.Audit = days(k.AuditDays)
 	}
 	for _, r := range k.Regions.All() {
 		cutoffs.Regions[r.ID] = now.Add(-r.Retention())

@@ -100,6 +100,14 @@ func ParseZone(name string) (Zone, error) {
 	return Zone{location}, nil
 }
 
+// Location gives the zone for formatting times.
+func (z Zone) Location() *time.Location {
+	if z.location == nil {
+		return time.UTC
+	}
+	return z.location
+}
+
 // String gives the zone's name; empty for the zero value.
 func (z Zone) String() string {
 	if z.location == nil {
@@ -123,20 +131,14 @@ func (z *Zone) UnmarshalText(name []byte) (err error) {
 	return err
 }
 
-// Clock gives a time as the clock on the wall shows it.
-func (z Zone) Clock(t time.Time) time.Time {
-	if z.location == nil {
-		return t.UTC()
-	}
-	return t.In(z.location)
-}
+func (z Zone) clock(t time.Time) time.Time { return t.In(z.Location()) }
 
 // open says whether people answer at a time. It goes by the clock on the wall,
 // as people do: what begins in the hour that spring leaves out begins when that
 // hour is over, and the hour that autumn repeats counts twice. What began on the
 // evening before a closed date lasts until its end.
 func (r *Rules) open(now time.Time) bool {
-	local := r.Zone.Clock(now)
+	local := r.Zone.clock(now)
 	minute := local.Hour()*60 + local.Minute()
 	today, yesterday := local.Weekday(), (local.Weekday()+6)%7
 	closedToday, closedYesterday := r.closed(local), r.closed(local.AddDate(0, 0, -1))
@@ -180,7 +182,7 @@ func (r *Rules) turn(now time.Time) time.Time {
 // boundary gives the next time at which an opening begins or ends, a day ends,
 // or the clocks are changed. Up to it the clock on the wall runs on evenly.
 func (r *Rules) boundary(now time.Time) time.Time {
-	local := r.Zone.Clock(now)
+	local := r.Zone.clock(now)
 	minute := local.Hour()*60 + local.Minute()
 	next := dayMinutes
 	for _, o := range r.Hours {

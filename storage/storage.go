@@ -26,6 +26,7 @@ import (
 	"gorm.io/gorm/logger"
 
 	"deskbridge/bridge"
+	"deskbridge/staff"
 )
 
 // Config says where the store is and how it is opened.
@@ -79,14 +80,20 @@ type Store struct {
 	tickets
 	inbox
 	regions
+	testers
 	rights
 	jobs
 	files
 	audit
 	alerts
+	people
+	credentials
 }
 
-var _ bridge.Store = (*Store)(nil)
+var (
+	_ bridge.Store = (*Store)(nil)
+	_ staff.Store  = (*Store)(nil)
+)
 
 // Open opens the store and brings its schema up to date. Errors:
 // ErrNewerSchema, ErrOlderSchema (with NoMigrate), ErrNotADatabase, ErrURL.
@@ -119,7 +126,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open database: %w", err), db.shut())
 	}
-	return &Store{db, chats{db}, lanes{db}, tickets{db}, inbox{db}, regions{db}, rights{db}, jobs{db}, files{db}, audit{db}, alerts{db}}, nil
+	return &Store{db, chats{db}, lanes{db}, tickets{db}, inbox{db}, regions{db}, testers{db}, rights{db}, jobs{db}, files{db}, audit{db}, alerts{db}, people{db}, credentials{db}}, nil
 }
 
 // Close closes all connections. Calls that are running fail.
@@ -157,8 +164,10 @@ func gormConfig() *gorm.Config {
 
 // expected lists the errors that are answers and not failures of the store.
 var expected = []error{
-	bridge.ErrClaimLost, bridge.ErrTicketUnknown, bridge.ErrRegionExists, bridge.ErrRegionChanged,
+	bridge.ErrClaimLost, bridge.ErrTicketUnknown, bridge.ErrTesterUnknown, bridge.ErrRegionExists, bridge.ErrRegionChanged,
 	context.Canceled, context.DeadlineExceeded, ErrWrongKey,
+	staff.ErrNobody, staff.ErrLoginTaken, staff.ErrChanged, staff.ErrLastOperator, staff.ErrHasHistory,
+	staff.ErrLocked, staff.ErrCode, staff.ErrLink, staff.ErrHasAccounts, staff.ErrLinked,
 }
 
 // failure makes every failure of the database bridge.ErrStorage, which tells a
