@@ -318,7 +318,7 @@ func TestWhyOverHTTP(t *testing.T) {
 		s.Percentage, s.MinAppVersion, s.GateLanguages = 0, "2026.8", []string{"de"}
 	})
 	admin, viewer := w.person("admin", staff.RegionAdmin, w.north), w.person("viewer", staff.Viewer, w.north)
-	viewer.get(northWhy).is(http.StatusOK).says("Type the device id").lacks(`id="answer"`)
+	viewer.get(northWhy).is(http.StatusOK).says("Type a device id").lacks(`id="answer"`)
 	viewer.post(northWhy, url.Values{"device": {"device-1"}}).is(http.StatusOK).
 		says("This device does not get the chat.", "What does the draw say?", "now it is 0 %: out.", "See what is set")
 	admin.post(northWhy, url.Values{"device": {"device-1"}, "language": {"en"}, "app_version": {"2026.9"}}).is(http.StatusOK).
