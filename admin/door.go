@@ -73,9 +73,9 @@ func New(deps Deps) (*Door, error) {
 func (d *Door) routes() []route {
 	return slices.Concat(
 		d.homeRoutes(),
-		d.gateRoutes(),
-		d.testerRoutes(),
-		d.whyRoutes(),
+		gatePages{d}.gateRoutes(),
+		testerPages{d}.testerRoutes(),
+		testerPages{d}.whyRoutes(),
 	)
 }
 

@@ -187,7 +187,9 @@ func TestLosingTheChatIsAskedTwice(t *testing.T) {
 		if got := w.stored("north").Settings.Percentage; got != 100 {
 			t.Fatalf("%g %% are stored", got)
 		}
-		form.Set("sure", "1")
+		form.Set("sure", "39") // of fewer than it are
+		admin.post(northGate, form).is(http.StatusOK).says("40 devices that get the chat now would lose it").lacks("Saved")
+		form.Set("sure", "40")
 		admin.post(northGate, form).leads(northGate + "?done=saved")
 		form = url.Values{"version": {admin.get(northGate).hidden("version")}, "percentage": {"50"}}
 		admin.post(northGate, form).leads(northGate + "?done=saved") // nobody loses anything: no question

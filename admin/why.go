@@ -9,7 +9,7 @@ import (
 	"deskbridge/staff"
 )
 
-func (d *Door) whyRoutes() []route {
+func (d testerPages) whyRoutes() []route {
 	const path = "/admin/regions/:region/why/"
 	return []route{
 		{http.MethodGet, path, staff.Read, func(r *Request) error { return r.Show("why", whyView{}) }},
@@ -34,7 +34,7 @@ type whyStep struct {
 }
 
 // why explains the gate's answer about the device that was typed.
-func (d *Door) why(r *Request) error {
+func (d testerPages) why(r *Request) error {
 	id, hash, problem, err := r.device()
 	if err != nil {
 		return err

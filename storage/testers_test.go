@@ -68,6 +68,11 @@ func TestOverridesAreKeptWithTheirStory(t *testing.T) {
 		w.tick()
 		w.set(bridge.Tester{Device: device("b"), Override: gate.OverrideOut})
 		w.same("testers", w.testers(), []string{"out anna ever", "in anna 1h0m0s Öffnung <b>"})
+		export, err := w.Export(w.ctx, w.region, device("a")) // all of it is the user's to know
+		w.ok(err)
+		if t := export.Tester; t == nil || t.Note != "Öffnung <b>" || !t.ExpiresAt.Equal(start.Add(time.Hour)) {
+			w.Fatalf("%+v", export.Tester)
+		}
 		first, err := w.Tester(w.ctx, w.region.ID, device("a"), w.now)
 		w.ok(err)
 		w.set(bridge.Tester{Device: device("a"), Override: gate.OverrideOut})
