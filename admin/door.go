@@ -41,6 +41,8 @@ type Deps struct {
 	Sessions *Sessions
 	Hasher   bridge.Hasher // of device ids that are typed in
 	Gate     GateStore
+	Provider *Provider // nil: people sign in with passwords only
+	Origin   string    // address of the console without /admin/, for links
 	Log      *slog.Logger
 	Now      func() time.Time
 }
@@ -73,9 +75,11 @@ func New(deps Deps) (*Door, error) {
 func (d *Door) routes() []route {
 	return slices.Concat(
 		d.homeRoutes(),
-		gatePages{d}.gateRoutes(),
-		testerPages{d}.testerRoutes(),
-		testerPages{d}.whyRoutes(),
+		gatePages{d}.routes(),
+		testerPages{d}.routes(),
+		entrance{d}.routes(),
+		self{d}.routes(),
+		people{d}.routes(),
 	)
 }
 

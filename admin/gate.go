@@ -27,7 +27,7 @@ type gatePages struct{ *Door }
 
 const gatePath = "/admin/regions/:region/gate/"
 
-func (d gatePages) gateRoutes() []route {
+func (d gatePages) routes() []route {
 	return []route{
 		{http.MethodGet, gatePath, staff.Read, d.gate},
 		{http.MethodPost, gatePath, staff.Change, d.saveGate},

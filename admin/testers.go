@@ -19,13 +19,16 @@ type testerPages struct{ *Door }
 
 const testersPath = "/admin/regions/:region/testers/"
 
-func (d testerPages) testerRoutes() []route {
+func (d testerPages) routes() []route {
+	const whyPath = "/admin/regions/:region/why/"
 	return []route{
 		{http.MethodGet, testersPath, staff.Read, d.testers},
 		{http.MethodPost, testersPath + "find/", staff.Read, d.findTester},
 		{http.MethodPost, testersPath + "set/", staff.Change, d.setTester},
 		{http.MethodPost, testersPath + "clear/", staff.Change, d.clearTester},
 		{http.MethodPost, testersPath + "import/", staff.Change, d.importTesters},
+		{http.MethodGet, whyPath, staff.Read, func(r *Request) error { return r.Show("why", whyView{}) }},
+		{http.MethodPost, whyPath, staff.Read, d.why},
 	}
 }
 

@@ -6,16 +6,7 @@ import (
 
 	"deskbridge/bridge"
 	"deskbridge/gate"
-	"deskbridge/staff"
 )
-
-func (d testerPages) whyRoutes() []route {
-	const path = "/admin/regions/:region/why/"
-	return []route{
-		{http.MethodGet, path, staff.Read, func(r *Request) error { return r.Show("why", whyView{}) }},
-		{http.MethodPost, path, staff.Read, d.why},
-	}
-}
 
 // whyView is what the page shows that explains the gate's answer.
 type whyView struct {
