@@ -58,6 +58,13 @@ func (r *Request) Percent(p float64) string {
 	return text
 }
 
+// Managed gives the name of the API token by which another system sets a field of
+// the request's region; empty: people set it here.
+func (r *Request) Managed(field string) string {
+	_, token := r.Region.ManagedBy(field)
+	return token
+}
+
 // gate shows who gets the chat, and to whoever may change it the form.
 func (d gatePages) gate(r *Request) error {
 	return r.Show("gate", d.gateView(r, gateFormOf(r.Region, r.Zone())))
@@ -237,25 +244,42 @@ func (f gateForm) roomy() gateForm {
 func (f gateForm) Serves(code string) bool { return slices.Contains(f.Languages, code) }
 
 // apply changes settings by the form, and says what is wrong with it, by field.
+// What another system sets stays as it is.
 func (f gateForm) apply(r *Request, set *bridge.RegionSettings, now time.Time) map[string]string {
 	problems := make(map[string]string)
-	var ok bool
-	if set.Percentage, ok = percentage(f.Percentage); !ok {
-		problems["percentage"] = r.T("gate.bad_percentage")
-	}
-	if set.MinAppVersion = f.MinAppVersion; f.MinAppVersion != "" && (!gate.ValidVersion(f.MinAppVersion) || len(f.MinAppVersion) > 40) {
-		problems["min_app_version"] = r.T("gate.bad_version")
-	}
-	set.GateLanguages = nil
-	for _, l := range set.Languages { // in their order; others mean nothing
-		if f.Serves(l.Code) {
-			set.GateLanguages = append(set.GateLanguages, l.Code)
+	if r.Managed("percentage") == "" {
+		var ok bool
+		if set.Percentage, ok = percentage(f.Percentage); !ok {
+			problems["percentage"] = r.T("gate.bad_percentage")
 		}
 	}
-	if len(set.GateLanguages) == len(set.Languages) {
-		set.GateLanguages = nil // all, and those that the region gets later
+	if r.Managed("min_app_version") == "" {
+		if set.MinAppVersion = f.MinAppVersion; f.MinAppVersion != "" && !versionForm(f.MinAppVersion) {
+			problems["min_app_version"] = r.T("gate.bad_version")
+		}
 	}
-	set.HideUntilFull = f.HideUntilFull
+	if r.Managed("gate_languages") == "" {
+		set.GateLanguages = nil
+		for _, l := range set.Languages { // in their order; others mean nothing
+			if f.Serves(l.Code) {
+				set.GateLanguages = append(set.GateLanguages, l.Code)
+			}
+		}
+		if len(set.GateLanguages) == len(set.Languages) {
+			set.GateLanguages = nil // all, and those that the region gets later
+		}
+	}
+	if r.Managed("hide_until_full") == "" {
+		set.HideUntilFull = f.HideUntilFull
+	}
+	if r.Managed("ramp") == "" {
+		f.applyRamp(r, set, problems, now)
+	}
+	return problems
+}
+
+// applyRamp takes the steps that are not empty.
+func (f gateForm) applyRamp(r *Request, set *bridge.RegionSettings, problems map[string]string, now time.Time) {
 	set.Ramp = nil
 	var last time.Time
 	for i := range f.Steps {
@@ -284,7 +308,11 @@ func (f gateForm) apply(r *Request, set *bridge.RegionSettings, now time.Time) m
 	if len(set.Ramp) > bridge.MaxRampSteps {
 		problems["ramp"] = r.T("gate.long_ramp", bridge.MaxRampSteps)
 	}
-	return problems
+}
+
+// versionForm says whether a version can be asked for: numbers with dots.
+func versionForm(text string) bool {
+	return gate.ValidVersion(text) && len(text) <= 40 && !strings.ContainsAny(text, "vV-+")
 }
 
 // percentage reads a number from 0 to 100 with at most two decimals, after a dot

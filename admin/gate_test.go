@@ -140,6 +140,27 @@ func TestGateSaysWhatIsWrongBesideTheField(t *testing.T) {
 	}
 }
 
+// TestManagedFieldsStay: what another system sets is shown so, and not changed.
+func TestManagedFieldsStay(t *testing.T) {
+	w := oneWorld(t)
+	w.connect(w.north, func(s *bridge.RegionSettings) {
+		s.Percentage, s.MinAppVersion, s.HideUntilFull = 30, "2.0", true
+		s.Managed = map[string]string{"percentage": "the <CRM>", "ramp": "the <CRM>", "gate_languages": "x", "hide_until_full": "x"}
+	})
+	admin := w.person("admin", staff.RegionAdmin, w.north)
+	page := admin.get(northGate).is(http.StatusOK).says("Another program sets this: “the <CRM>”")
+	if !strings.Contains(page.body, `type="number" readonly`) || strings.Contains(page.body, "gate-slider") {
+		t.Error("the percentage can be typed")
+	}
+	later := time.Now().Add(time.Hour).UTC().Format("2006-01-02T15:04")
+	admin.post(northGate, url.Values{
+		"version": {page.hidden("version")}, "percentage": {"90"}, "min_app_version": {"3.0"}, "gate_languages": {"de"}, "ramp_at": {later}, "ramp_percentage": {"5"},
+	}).leads(northGate + "?done=saved")
+	if set := w.stored("north").Settings; set.Percentage != 30 || set.Ramp != nil || set.GateLanguages != nil || !set.HideUntilFull || set.MinAppVersion != "3.0" {
+		t.Errorf("%+v", set)
+	}
+}
+
 // TestTwoAdminsAtOnce: the second is told, keeps what they typed, and may then
 // save over it.
 func TestTwoAdminsAtOnce(t *testing.T) {
