@@ -254,7 +254,7 @@ func (f gateForm) apply(r *Request, set *bridge.RegionSettings, now time.Time) m
 		}
 	}
 	if r.Managed("min_app_version") == "" {
-		if set.MinAppVersion = f.MinAppVersion; f.MinAppVersion != "" && !versionForm(f.MinAppVersion) {
+		if set.MinAppVersion = f.MinAppVersion; f.MinAppVersion != "" && !bridge.ValidMinAppVersion(f.MinAppVersion) {
 			problems["min_app_version"] = r.T("gate.bad_version")
 		}
 	}
@@ -308,11 +308,6 @@ func (f gateForm) applyRamp(r *Request, set *bridge.RegionSettings, problems map
 	if len(set.Ramp) > bridge.MaxRampSteps {
 		problems["ramp"] = r.T("gate.long_ramp", bridge.MaxRampSteps)
 	}
-}
-
-// versionForm says whether a version can be asked for: numbers with dots.
-func versionForm(text string) bool {
-	return gate.ValidVersion(text) && len(text) <= 40 && !strings.ContainsAny(text, "vV-+")
 }
 
 // percentage reads a number from 0 to 100 with at most two decimals, after a dot
