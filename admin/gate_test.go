@@ -15,6 +15,7 @@ import (
 
 	"deskbridge/bridge"
 	"deskbridge/gate"
+	"deskbridge/reception"
 	"deskbridge/staff"
 )
 
@@ -349,6 +350,44 @@ func TestWhyOverHTTP(t *testing.T) {
 	admin.post(northTesters+"set/", url.Values{"device": {"device-1"}, "way": {"in"}}).leads(northTesters + "?done=set")
 	viewer.post(northWhy, url.Values{"device": {"device-1"}, "language": {"xx"}}).is(http.StatusOK).says("This device gets the chat.", "admin took this device in on", "without an end")
 	viewer.post(northWhy, url.Values{"device": {"<x>"}, "app_version": {"new"}}).is(http.StatusUnprocessableEntity).says("This is not a device id", "numbers with dots").lacks("<x>")
+}
+
+// TestGateInGermanAndInItsZone: pages speak German to whoever wants it, and times
+// are those of the region's clocks.
+func TestGateInGermanAndInItsZone(t *testing.T) {
+	w := oneWorld(t)
+	berlin, err := reception.ParseZone("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.connect(w.north, func(s *bridge.RegionSettings) { s.Percentage, s.Reception.Zone = 12.5, berlin })
+	id, err := w.app.Store.AddStaff(t.Context(), staff.Person{Login: "greta", Name: "Greta", Role: staff.RegionAdmin, Language: "de", Regions: []bridge.RegionID{w.north.ID}}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	greta := w.stranger()
+	greta.signIn(id)
+	all := []answer{greta.get(northGate).is(http.StatusOK).says("Jetzt: 12,5 % der Geräte", "Zeitzone Europe/Berlin")}
+	form := url.Values{"version": {all[0].hidden("version")}, "percentage": {"12,25"}, "ramp_at": {"2990-01-15T08:00"}, "ramp_percentage": {"20"}}
+	all = append(all, greta.post(northGate+"preview/", form).is(http.StatusOK).says("noch kein Gerät gesehen"))
+	greta.post(northGate, form).leads(northGate + "?done=saved")
+	if at := w.stored("north").Settings.Ramp[0].At; !at.Equal(time.Date(2990, 1, 15, 7, 0, 0, 0, time.UTC)) {
+		t.Errorf("8 in the morning in Berlin was stored as %s", at)
+	}
+	all = append(all, greta.get(northGate).says("20 % ab 15.01.2990, 08:00"))
+	if !strings.Contains(all[2].body, `value="2990-01-15T08:00"`) {
+		t.Error("the step is not in the form as it was typed")
+	}
+	set := url.Values{"device": {"device-1"}, "way": {"out"}, "until": {"2990-01-15T08:00"}, "note": {"Probe"}}
+	greta.post(northTesters+"set/", set).leads(northTesters + "?done=set")
+	all = append(all,
+		greta.get(northTesters+"?done=set").says("Für das Gerät ist es jetzt so festgelegt", "nie dabei", "15.01.2990, 08:00"),
+		greta.post(northTesters+"find/", set).says("bekommt den Chat nie", "Gilt bis 15.01.2990, 08:00"),
+		greta.send(northTesters+"import/", "x y\n", map[string]string{"way": "in"}).says("Zeile 1: Die erste Spalte"),
+		greta.post(northWhy, set).says("Dieses Gerät bekommt den Chat nicht.", "greta hat dieses Gerät am", "bis 15.01.2990, 08:00 CET", "Schon entschieden"))
+	for _, page := range all {
+		page.lacks("%!", ">gate.", ">testers.", ">why.")
+	}
 }
 
 // TestGateRights: viewers read and change nothing, whatever they send, and nobody
