@@ -42,7 +42,10 @@ func (a *App) mountConsole(frame *server.Server, listen net.Addr) error {
 // password. It is a secret.
 func (a *App) Link(ctx context.Context, id staff.ID) (string, error) {
 	token, err := a.Accounts.Link(ctx, id)
-	return a.cfg.ConsoleURL(a.cfg.Listen) + staff.LinkPath + string(token), err
+	if err != nil {
+		return "", err
+	}
+	return a.cfg.ConsoleURL(a.cfg.Listen) + staff.LinkPath + string(token), nil
 }
 
 // FirstLink gives the address at which the first account is made, for a console
@@ -53,8 +56,11 @@ func (a *App) FirstLink(ctx context.Context, listen net.Addr) (string, error) {
 		return "", nil
 	}
 	token, err := a.Accounts.FirstLink(ctx)
-	if errors.Is(err, staff.ErrHasAccounts) {
+	switch {
+	case errors.Is(err, staff.ErrHasAccounts):
 		return "", nil
+	case err != nil:
+		return "", err
 	}
-	return a.cfg.ConsoleURL(listen.String()) + staff.LinkPath + string(token), err
+	return a.cfg.ConsoleURL(listen.String()) + staff.LinkPath + string(token), nil
 }
