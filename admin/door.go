@@ -39,6 +39,8 @@ type Deps struct {
 	Regions  *bridge.Regions
 	Accounts *staff.Accounts
 	Sessions *Sessions
+	Hasher   bridge.Hasher // of device ids that are typed in
+	Gate     GateStore
 	Provider *Provider // nil: people sign in with passwords only
 	Origin   string    // address of the console without /admin/, for links
 	Log      *slog.Logger
@@ -73,6 +75,9 @@ func New(deps Deps) (*Door, error) {
 func (d *Door) routes() []route {
 	return slices.Concat(
 		d.homeRoutes(),
+		d.gateRoutes(),
+		d.testerRoutes(),
+		d.whyRoutes(),
 		entrance{d}.routes(),
 		self{d}.routes(),
 		people{d}.routes(),

@@ -28,12 +28,13 @@ func (a *App) mountConsole(frame *server.Server, listen net.Addr) error {
 	}
 	console, err := admin.New(admin.Deps{
 		Regions: a.Regions, Accounts: a.Accounts, Sessions: a.Sessions, Provider: provider, Origin: origin,
+		Hasher: a.Hasher, Gate: a.Store,
 		Log: a.log, Now: a.now,
 	})
 	if err != nil {
 		return err
 	}
-	console.Routes(frame.Limited())
+	console.Routes(frame.LimitedTo(admin.MaxBody))
 	frame.Elsewhere("/admin/", console.Lost)
 	return nil
 }
