@@ -428,3 +428,32 @@ func TestWithoutAProviderThereIsNone(t *testing.T) {
 		w.stranger().get(path).is(http.StatusNotFound)
 	}
 }
+
+// TestSprayedPasswords: one address cannot try a password at many accounts, nor
+// fill the store with sign-ins that it only begins.
+func TestSprayedPasswords(t *testing.T) {
+	w := oneWorld(t, "DESKBRIDGE_LIMITS_EXEMPT_LOOPBACK=false", "DESKBRIDGE_TRUSTED_PROXIES=127.0.0.1/32")
+	from := func(address, path string, form url.Values) answer {
+		return w.stranger().english().do(http.MethodPost, path, form, http.Header{"X-Forwarded-For": {address}})
+	}
+	let := 0
+	refused := false
+	for !refused && let < 300 {
+		a := from("192.0.2.1", "/admin/sign-in/code/", url.Values{"code": {"000000"}}) // what costs no time
+		if a.status == http.StatusTooManyRequests {
+			if a.header.Get("Retry-After") == "" {
+				t.Error("it does not say when to try again")
+			}
+			a.says("too many sign-ins")
+			refused = true
+			continue
+		}
+		let++
+	}
+	if !refused || let < 60 {
+		t.Fatalf("%d tries of one address", let)
+	}
+	from("192.0.2.1", "/admin/sign-in/", url.Values{"login": {"a"}, "password": {"b"}}).is(http.StatusTooManyRequests)
+	from("192.0.2.1", "/admin/link/guess", url.Values{}).is(http.StatusTooManyRequests)
+	from("192.0.2.2", "/admin/sign-in/", url.Values{"login": {"a"}, "password": {"b"}}).is(http.StatusUnprocessableEntity)
+}
