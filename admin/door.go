@@ -43,6 +43,7 @@ type Deps struct {
 	Gate     GateStore
 	Provider *Provider // nil: people sign in with passwords only
 	Origin   string    // address of the console without /admin/, for links
+	SignIns  SignIns
 	Log      *slog.Logger
 	Now      func() time.Time
 }
