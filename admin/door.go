@@ -29,6 +29,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"deskbridge/author"
 	"deskbridge/bridge"
 	"deskbridge/server"
 	"deskbridge/staff"
@@ -39,8 +40,11 @@ type Deps struct {
 	Regions  *bridge.Regions
 	Accounts *staff.Accounts
 	Sessions *Sessions
+	Team     *author.Chat
 	Log      *slog.Logger
 	Now      func() time.Time
+
+	TeamSockets *author.Sockets
 }
 
 // Door answers the console's requests.
@@ -71,6 +75,7 @@ func New(deps Deps) (*Door, error) {
 func (d *Door) routes() []route {
 	return slices.Concat(
 		d.homeRoutes(),
+		d.teamRoutes(),
 	)
 }
 

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"deskbridge/admin"
+	"deskbridge/author"
 	"deskbridge/server"
 )
 
@@ -17,6 +18,7 @@ const (
 func (a *App) mountConsole(frame *server.Server) error {
 	console, err := admin.New(admin.Deps{
 		Regions: a.Regions, Accounts: a.Accounts, Sessions: a.Sessions,
+		Team: a.Team, TeamSockets: &author.Sockets{Chat: a.Team, Watcher: a.watermarks, Streams: frame, Now: a.now},
 		Log: a.log, Now: a.now,
 	})
 	if err != nil {

@@ -322,6 +322,18 @@ func (s rooms) Delete(ctx context.Context, d author.Deletion) (author.Room, erro
 	return r, err
 }
 
+// Message gives a message; see author.Store.
+func (s rooms) Message(ctx context.Context, room author.RoomID, id author.MessageID) (author.Message, error) {
+	found, err := roomMessages(s.read.WithContext(ctx), "m.id = ? AND m.room_id = ? AND m.deleted = 0", id, room)
+	if err != nil {
+		return author.Message{}, failure(err)
+	}
+	if len(found) == 0 {
+		return author.Message{}, author.ErrMessageNotFound
+	}
+	return found[0], nil
+}
+
 // History reads a page of a room; see author.Store.
 func (s rooms) History(ctx context.Context, id author.RoomID, before bridge.Seq, since time.Time, limit int) ([]author.Message, error) {
 	if before == 0 {
