@@ -40,10 +40,14 @@ type Deps struct {
 	Regions  *bridge.Regions
 	Accounts *staff.Accounts
 	Sessions *Sessions
-	Team     *author.Chat
+	Hasher   bridge.Hasher // of device ids that are typed in
+	Gate     GateStore
+	Provider *Provider // nil: people sign in with passwords only
+	Origin   string    // address of the console without /admin/, for links
 	Log      *slog.Logger
 	Now      func() time.Time
 
+	Team        *author.Chat // the staff's own chat
 	TeamSockets *author.Sockets
 }
 
@@ -75,7 +79,13 @@ func New(deps Deps) (*Door, error) {
 func (d *Door) routes() []route {
 	return slices.Concat(
 		d.homeRoutes(),
-		d.teamRoutes(),
+		d.gateRoutes(),
+		d.testerRoutes(),
+		d.whyRoutes(),
+		entrance{d}.routes(),
+		self{d}.routes(),
+		people{d}.routes(),
+		team{d}.routes(),
 	)
 }
 

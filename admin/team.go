@@ -22,17 +22,20 @@ import (
 
 const teamPath = "/admin/team/"
 
-func (d *Door) teamRoutes() []route {
-	const room = teamPath + "rooms/:room/"
+// team is the staff's own chat.
+type team struct{ *Door }
+
+func (d team) routes() []route {
+	const path = teamPath + "rooms/:room/"
 	return []route{
-		{http.MethodGet, teamPath, staff.SignedIn, d.team},
+		{http.MethodGet, teamPath, staff.SignedIn, d.lists},
 		{http.MethodPost, teamPath + "threads/", staff.SignedIn, d.openThread},
-		{http.MethodGet, teamPath + "socket/", staff.SignedIn, d.teamSocket},
-		{http.MethodGet, room, staff.SignedIn, d.teamRoom},
-		{http.MethodPost, room, staff.SignedIn, d.teamSend},
-		{http.MethodPost, room + "read/", staff.SignedIn, d.teamRead},
-		{http.MethodGet, room + "messages/:message/delete/", staff.SignedIn, d.teamAskDelete},
-		{http.MethodPost, room + "messages/:message/delete/", staff.SignedIn, d.teamDelete},
+		{http.MethodGet, teamPath + "socket/", staff.SignedIn, d.socket},
+		{http.MethodGet, path, staff.SignedIn, d.room},
+		{http.MethodPost, path, staff.SignedIn, d.send},
+		{http.MethodPost, path + "read/", staff.SignedIn, d.read},
+		{http.MethodGet, path + "messages/:message/delete/", staff.SignedIn, d.askDelete},
+		{http.MethodPost, path + "messages/:message/delete/", staff.SignedIn, d.erase},
 	}
 }
 
@@ -45,8 +48,8 @@ type teamRow struct {
 	Name string
 }
 
-// team lists rooms, threads, and the people with whom there is none yet.
-func (d *Door) team(r *Request) error {
+// lists shows rooms, threads, and the people with whom there is none yet.
+func (d team) lists(r *Request) error {
 	ctx := r.Request.Context()
 	views, err := d.Team.Rooms(ctx, r.Person)
 	if err != nil {
@@ -62,7 +65,7 @@ func (d *Door) team(r *Request) error {
 		Page, Next     int // Next: 0 where there is none
 		Zone           *time.Location
 	}
-	data.Zone = d.teamZone(r, nil)
+	data.Zone = d.zone(r, nil)
 	for _, v := range views {
 		row := teamRow{v, d.roomName(r, &v)}
 		if v.Kind == author.KindThread {
@@ -81,7 +84,7 @@ func (d *Door) team(r *Request) error {
 }
 
 // openThread leads to the thread with a person.
-func (d *Door) openThread(r *Request) error {
+func (d team) openThread(r *Request) error {
 	form, err := r.Form()
 	if err != nil {
 		return err
@@ -102,7 +105,7 @@ func roomPath(id author.RoomID) string {
 }
 
 // roomName is what a room is called where its person reads it.
-func (d *Door) roomName(r *Request, v *author.View) string {
+func (d team) roomName(r *Request, v *author.View) string {
 	switch {
 	case v.Kind == author.KindAll:
 		return r.T("team.all")
@@ -119,9 +122,9 @@ func (d *Door) roomName(r *Request, v *author.View) string {
 	return ""
 }
 
-// teamZone is the time zone of a room: its region's, else that of the person's
+// zone is the time zone of a room: its region's, else that of the person's
 // first region.
-func (d *Door) teamZone(r *Request, v *author.View) *time.Location {
+func (d team) zone(r *Request, v *author.View) *time.Location {
 	for _, region := range r.Person.Sees(d.Regions.All()) {
 		if v == nil || v.Region == 0 || v.Region == region.ID {
 			return region.Settings.Reception.Zone.Location()
@@ -141,7 +144,7 @@ func (r *Request) numbered(name string) (int64, error) {
 }
 
 // enterRoom gives the room of the path as the person sees it.
-func (d *Door) enterRoom(r *Request) (author.View, error) {
+func (d team) enterRoom(r *Request) (author.View, error) {
 	id, err := r.numbered("room")
 	if err != nil {
 		return author.View{}, err
@@ -169,8 +172,8 @@ type roomMessage struct {
 	HTML template.HTML
 }
 
-// teamRoom shows the messages of a room, the newest at the bottom.
-func (d *Door) teamRoom(r *Request) error {
+// room shows the messages of a room, the newest at the bottom.
+func (d team) room(r *Request) error {
 	v, err := d.enterRoom(r)
 	if err != nil {
 		return err
@@ -178,7 +181,7 @@ func (d *Door) teamRoom(r *Request) error {
 	return d.showRoom(r, v, http.StatusOK, roomPage{Key: rand.Text()})
 }
 
-func (d *Door) showRoom(r *Request, v author.View, status int, page roomPage) error {
+func (d team) showRoom(r *Request, v author.View, status int, page roomPage) error {
 	ctx := r.Request.Context()
 	before, err := strconv.ParseInt(r.DefaultQuery("before", "0"), 10, 64)
 	if err != nil || before < 0 {
@@ -188,7 +191,7 @@ func (d *Door) showRoom(r *Request, v author.View, status int, page roomPage) er
 	if err != nil {
 		return err
 	}
-	page.teamRow, page.Zone, page.Back = teamRow{v, d.roomName(r, &v)}, d.teamZone(r, &v), before > 0
+	page.teamRow, page.Zone, page.Back = teamRow{v, d.roomName(r, &v)}, d.zone(r, &v), before > 0
 	for i := range slices.Backward(messages) {
 		m := &messages[i]
 		page.Messages = append(page.Messages, roomMessage{author.WireMessage(&v.Room, r.Person, m), author.HTML(m.Text)})
@@ -206,9 +209,9 @@ func (d *Door) showRoom(r *Request, v author.View, status int, page roomPage) er
 	return r.ShowStatus(status, "teamroom", page)
 }
 
-// teamSend writes a message: for a form it leads back to the room, a script gets
+// send writes a message: for a form it leads back to the room, a script gets
 // the message.
-func (d *Door) teamSend(r *Request) error {
+func (d team) send(r *Request) error {
 	v, err := d.enterRoom(r)
 	if err != nil {
 		return err
@@ -260,8 +263,8 @@ func (r *Request) unsent(err error) string {
 	}
 }
 
-// teamRead moves the person's mark; only scripts call it.
-func (d *Door) teamRead(r *Request) error {
+// read moves the person's mark; only scripts call it.
+func (d team) read(r *Request) error {
 	v, err := d.enterRoom(r)
 	if err != nil {
 		return err
@@ -288,8 +291,8 @@ type deletion struct {
 	Zone    *time.Location
 }
 
-// teamAskDelete asks whether a message is to go.
-func (d *Door) teamAskDelete(r *Request) error {
+// askDelete asks whether a message is to go.
+func (d team) askDelete(r *Request) error {
 	v, err := d.enterRoom(r)
 	if err != nil {
 		return err
@@ -309,11 +312,11 @@ func (d *Door) teamAskDelete(r *Request) error {
 	if !wire.Deletable || v.ReadOnly() {
 		return errForbidden
 	}
-	return r.Show("teamdelete", deletion{v.ID, roomMessage{wire, author.HTML(m.Text)}, d.teamZone(r, &v)})
+	return r.Show("teamdelete", deletion{v.ID, roomMessage{wire, author.HTML(m.Text)}, d.zone(r, &v)})
 }
 
-// teamDelete deletes a message.
-func (d *Door) teamDelete(r *Request) error {
+// erase deletes a message.
+func (d team) erase(r *Request) error {
 	v, err := d.enterRoom(r)
 	if err != nil {
 		return err
@@ -334,8 +337,8 @@ func (d *Door) teamDelete(r *Request) error {
 	return r.Done(roomPath(v.ID), "deleted")
 }
 
-// teamSocket tells a window of what happens in the person's rooms.
-func (d *Door) teamSocket(r *Request) error {
+// socket tells a window of what happens in the person's rooms.
+func (d team) socket(r *Request) error {
 	still := func(ctx context.Context) (*staff.Person, error) { return d.Sessions.still(ctx, r.Request, d.Accounts) }
 	server.H(func(c *gin.Context) error { return d.TeamSockets.Serve(c, r.Person, still) })(r.Context)
 	return nil

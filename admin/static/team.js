@@ -168,6 +168,7 @@
       });
       if (answer.type === "opaqueredirect" || answer.status === 404) return location.reload();
       const said = (answer.headers.get("Content-Type") || "").startsWith("application/json") ? await answer.json() : {};
+      if (answer.status === 409) key.value = newKey(); // it arrived before, with another text
       if (!answer.ok) return complain(said.error || page.dataset.unsent);
       show(said.message);
       if (text.value === sent) text.value = "";
