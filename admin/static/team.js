@@ -25,10 +25,13 @@
     return e;
   };
 
-  const moment = (at) => new Intl.DateTimeFormat(page.dataset.language, {
-    timeZone: page.dataset.zone, day: "2-digit", month: page.dataset.language === "de" ? "2-digit" : "short", year: "numeric",
-    hour: "2-digit", minute: "2-digit", hour12: false,
-  }).format(new Date(at));
+  // As the server writes it: 02.01.2026, 15:04 or 2 Jan 2026, 15:04.
+  const german = page.dataset.language === "de";
+  const clock = new Intl.DateTimeFormat(german ? "de-DE" : "en-GB", {
+    timeZone: page.dataset.zone || "UTC", day: german ? "2-digit" : "numeric", month: german ? "2-digit" : "short", year: "numeric",
+    hour: "2-digit", minute: "2-digit", hourCycle: "h23",
+  });
+  const moment = (at) => clock.format(new Date(at));
 
   // Text becomes text, never HTML; only the server says what is a link.
   const words = (parts) => (parts || []).map((part) => part.link && /^https?:\/\//i.test(part.text)
@@ -40,10 +43,10 @@
     const who = message.own ? page.dataset.you : element("bdi", {}, message.author);
     const article = element("article", { class: message.own ? "message own" : "message", "data-id": message.id, "data-seq": message.seq },
       element("p", { class: "meta" }, element("strong", {}, who), " ", element("time", { datetime: message.created_at }, moment(message.created_at))),
-      element("p", { class: "words", dir: "auto" }, ...words(message.parts)));
+      element("p", { class: "words", dir: "auto", id: `words-${message.id}` }, ...words(message.parts)));
     if (message.deletable && page.dataset.closed !== "true") {
       article.append(element("p", { class: "act" },
-        element("a", { href: `/admin/team/rooms/${room}/messages/${message.id}/delete/` }, page.dataset.delete)));
+        element("a", { href: `/admin/team/rooms/${room}/messages/${message.id}/delete/`, "aria-describedby": `words-${message.id}` }, page.dataset.delete)));
     }
     const later = [...log.querySelectorAll("article")].find((a) => Number(a.dataset.seq) > message.seq);
     log.insertBefore(article, later || log.querySelector(".empty"));
