@@ -30,7 +30,7 @@ func (a *App) mountConsole(frame *server.Server, listen net.Addr) error {
 	console, err := admin.New(admin.Deps{
 		Regions: a.Regions, Accounts: a.Accounts, Sessions: a.Sessions, Provider: provider, Origin: origin,
 		Hasher: a.Hasher, Gate: a.Store,
-		Team: a.Team, TeamSockets: &author.Sockets{Chat: a.Team, Watcher: a.watermarks, Streams: frame, Now: a.now},
+		Team: a.Team, TeamSockets: &author.Sockets{Chat: a.Team, Watcher: a.watermarks, Streams: frame, Origin: origin, Now: a.now},
 		Log: a.log, Now: a.now,
 	})
 	if err != nil {

@@ -105,7 +105,8 @@ func TestWhoMayOpenASocket(t *testing.T) {
 	ann := w.person("ann", staff.Viewer)
 	for origin, want := range map[string]string{
 		"https://evil.example": "403", "null": "403", "": "403", "http://evil.example/" + i.host: "403", "file://" + i.host: "403",
-		"http://" + i.host: "", "https://" + i.host: "", // behind a proxy that speaks TLS
+		"http://" + i.host: "", "https://" + i.host: "", "https://console.example": "", // behind proxies
+		"http://console.example": "403",
 	} {
 		b := w.window(ann)
 		err := b.open(i, http.Header{"Origin": {origin}})

@@ -3,8 +3,9 @@ package storage
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
-	"strconv"
+	"strings"
 	"time"
 
 	"gorm.io/gorm"
@@ -70,12 +71,7 @@ func (s rooms) Views(ctx context.Context, who staff.ID, regions []bridge.RegionI
 			return nil, failure(err)
 		}
 	}
-	for i := range views {
-		if err := s.countUnread(ctx, &views[i], who, since); err != nil {
-			return nil, failure(err)
-		}
-	}
-	return views, nil
+	return views, failure(s.countUnread(ctx, views, who, since))
 }
 
 func (s rooms) views(ctx context.Context, who staff.ID, regions []bridge.RegionID, since time.Time) ([]author.View, error) {
@@ -152,13 +148,43 @@ func (s rooms) makeMissing(ctx context.Context, views []author.View, regions []b
 	return made, err
 }
 
-// countUnread counts what others wrote after the person's mark.
-func (s rooms) countUnread(ctx context.Context, v *author.View, who staff.ID, since time.Time) error {
-	if v.Seq <= v.Read || v.LastMessageAt.IsZero() {
-		return nil
+// unreadStep is how many rooms one query counts.
+const unreadStep = 32
+
+// countUnread counts in each room what others wrote after the person's mark.
+func (s rooms) countUnread(ctx context.Context, views []author.View, who staff.ID, since time.Time) error {
+	at := make(map[author.RoomID]*author.View)
+	for i := range views {
+		if v := &views[i]; v.Seq > v.Read && !v.LastMessageAt.IsZero() {
+			at[v.ID] = v
+		}
 	}
-	return one(s.read.WithContext(ctx), "SELECT COUNT(*) FROM (SELECT 1 FROM author_messages WHERE room_id = ? AND seq > ? AND author_id <> ? AND deleted = 0 AND created_at >= ? LIMIT "+strconv.Itoa(author.MaxUnread)+") x",
-		[]any{v.ID, v.Read, who, milli(since)}, &v.Unread)
+	const count = "SELECT ?, COUNT(*) FROM (SELECT 1 FROM author_messages WHERE room_id = ? AND seq > ? AND author_id <> ? AND deleted = 0 AND created_at >= ? LIMIT ?) x"
+	for some := range slices.Chunk(slices.Sorted(maps.Keys(at)), unreadStep) {
+		for n := len(some); n&(n-1) != 0; n++ { // as in() does
+			some = append(some, some[n-1])
+		}
+		var args []any
+		for _, id := range some {
+			args = append(args, id, id, at[id].Read, who, milli(since), author.MaxUnread)
+		}
+		query := strings.TrimSuffix(strings.Repeat(count+" UNION ALL ", len(some)), " UNION ALL ")
+		err := each(s.read.WithContext(ctx), query, args, func(scan func(...any) error) error {
+			var (
+				id author.RoomID
+				n  int
+			)
+			err := scan(&id, &n)
+			if err == nil {
+				at[id].Unread = n
+			}
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("count unread: %w", err)
+		}
+	}
+	return nil
 }
 
 // OpenThread gives the thread of two persons; see author.Store.

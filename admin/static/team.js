@@ -136,9 +136,10 @@
     };
   };
 
-  // A socket that is refused does not say why: a page that leads elsewhere does.
-  const lookSignedOut = () => fetch(location.href, { redirect: "manual" })
-    .then((answer) => { if (answer.type === "opaqueredirect" || answer.status === 404) location.reload(); }, () => {});
+  // A socket that is refused does not say why; the same address leads to the
+  // sign-in where nobody is signed in any more.
+  const lookSignedOut = () => fetch("/admin/team/socket/", { redirect: "manual" })
+    .then((answer) => { if (answer.type === "opaqueredirect") location.reload(); }, () => {});
 
   addEventListener("online", () => { if (!socket) { pause = 500; connect(); } });
   addEventListener("offline", () => { lost(true); socket?.close(); });
