@@ -29,6 +29,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"deskbridge/author"
 	"deskbridge/bridge"
 	"deskbridge/server"
 	"deskbridge/staff"
@@ -46,6 +47,9 @@ type Deps struct {
 	SignIns  SignIns
 	Log      *slog.Logger
 	Now      func() time.Time
+
+	Team        *author.Chat // the staff's own chat
+	TeamSockets *author.Sockets
 }
 
 // Door answers the console's requests.
@@ -81,6 +85,7 @@ func (d *Door) routes() []route {
 		entrance{d}.routes(),
 		self{d}.routes(),
 		people{d}.routes(),
+		team{d}.routes(),
 	)
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/url"
 
 	"deskbridge/admin"
+	"deskbridge/author"
 	"deskbridge/bridge"
 	"deskbridge/server"
 	"deskbridge/staff"
@@ -38,6 +39,7 @@ func (a *App) mountConsole(frame *server.Server, shared *server.Shared, listen n
 		Regions: a.Regions, Accounts: a.Accounts, Sessions: a.Sessions, Provider: provider, Origin: origin,
 		SignIns: admin.SignIns{Limit: signIns, Client: frame.Client},
 		Hasher: a.Hasher, Gate: a.Store,
+		Team: a.Team, TeamSockets: &author.Sockets{Chat: a.Team, Watcher: a.watermarks, Streams: frame, Origin: origin, Now: a.now},
 		Log: a.log, Now: a.now,
 	})
 	if err != nil {
