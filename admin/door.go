@@ -41,6 +41,7 @@ type Deps struct {
 	Sessions *Sessions
 	Hasher   bridge.Hasher // of device ids that are typed in
 	Gate     GateStore
+	Alerts   AlertDeps
 	Provider *Provider // nil: people sign in with passwords only
 	Origin   string    // address of the console without /admin/, for links
 	Log      *slog.Logger
@@ -81,6 +82,7 @@ func (d *Door) routes() []route {
 		entrance{d}.routes(),
 		self{d}.routes(),
 		people{d}.routes(),
+		alerts{d}.routes(),
 	)
 }
 

@@ -29,7 +29,8 @@ func (a *App) mountConsole(frame *server.Server, listen net.Addr) error {
 	console, err := admin.New(admin.Deps{
 		Regions: a.Regions, Accounts: a.Accounts, Sessions: a.Sessions, Provider: provider, Origin: origin,
 		Hasher: a.Hasher, Gate: a.Store,
-		Log: a.log, Now: a.now,
+		Alerts: admin.AlertDeps{Store: a.Store, Test: a.Alerts.Test, Refuses: a.refuses, TicketURL: a.Desk.TicketURL, Mail: a.cfg.SMTP.Host != ""},
+		Log:    a.log, Now: a.now,
 	})
 	if err != nil {
 		return err
