@@ -110,6 +110,11 @@ type RegionSettings struct {
 	Alert AlertSettings `json:"alert,omitzero"`
 
 	Document RegionDocument `json:"document"`
+
+	// Managed names, for each field that another system set over the settings
+	// API, the token that did it. People don't change such a field before they
+	// have taken it back.
+	Managed map[string]string `json:"managed,omitempty"`
 }
 
 // IdentityMode says whether a region's devices must prove who they are.

@@ -56,14 +56,3 @@ func receiversOf(set bridge.AlertSettings) string {
 	slices.Sort(all)
 	return cmp.Or(strings.Join(all, ", "), "nobody")
 }
-
-// checkAlerts holds the settings about notices against their form.
-func checkAlerts(set bridge.AlertSettings, want func(ok bool, format string, args ...any)) {
-	err := set.Check()
-	want(err == nil, "notices: %w", err)
-	for flag, address := range map[string]string{"--alert-webhook-url": set.WebhookURL, "--alert-ntfy-url": set.NtfyURL} {
-		u, err := url.Parse(address)
-		want(address == "" || err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil,
-			"%s must be an address such as https://host/path, without a user name", flag)
-	}
-}
