@@ -56,12 +56,35 @@ func TestAlertsAreSavedAndTried(t *testing.T) {
 		t.Errorf("%d requests; %s", got.Load(), tested.text())
 	}
 
+	noted, err := w.app.Store.Audit(t.Context(), bridge.AuditQuery{Action: "region.change", Limit: 1})
+	if err != nil || len(noted) != 1 || noted[0].Actor.Name != "admin" {
+		t.Fatalf("%+v, %v", noted, err)
+	}
+	host := strings.TrimPrefix(address, "http://")
+	if d := cmp.Diff([]bridge.FieldChange{
+		{Field: "alert.emails", To: "a@town.example, b@town.example"}, {Field: "alert.language", To: "de"}, {Field: "alert.minutes", To: "30"},
+		{Field: "alert.ntfy_url", To: host}, {Field: "alert.webhook_url", To: host},
+		{Field: "alert_secret", From: "not set", To: "set"}, {Field: "alert_token", From: "not set", To: "set"},
+	}, noted[0].Changes); d != "" {
+		t.Error(d)
+	}
+
 	// Secrets stay while their fields are empty, and go when they are told to.
 	form["version"], form["webhook_secret"], form["ntfy_token"] = []string{page.hidden("version")}, nil, nil
 	form.Set("ntfy_token_gone", "on")
 	admin.post(northAlerts, form).leads(northAlerts + "?done=saved")
 	if r := w.stored("north"); r.AlertSecret != "hunter2-secret" || r.AlertToken != "" {
 		t.Errorf("secrets %q %q", string(r.AlertSecret), string(r.AlertToken))
+	}
+	// What is not seen in the audit is stored all the same: another secret, another path.
+	for _, one := range []struct{ name, value string }{{"webhook_secret", "hunter3-secret"}, {"webhook_url", address + "/other"}} {
+		form.Set("version", admin.get(northAlerts).hidden("version"))
+		form.Set(one.name, one.value)
+		admin.post(northAlerts, form).leads(northAlerts + "?done=saved")
+		form.Del("webhook_secret")
+	}
+	if r := w.stored("north"); r.AlertSecret != "hunter3-secret" || r.Settings.Alert.WebhookURL != address+"/other" {
+		t.Errorf("%q, %+v", string(r.AlertSecret), r.Settings.Alert)
 	}
 	off := url.Values{"version": {admin.get(northAlerts).hidden("version")}, "minutes": {"0"}}
 	admin.post(northAlerts, off).leads(northAlerts + "?done=saved")
