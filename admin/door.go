@@ -76,9 +76,8 @@ func New(deps Deps) (*Door, error) {
 func (d *Door) routes() []route {
 	return slices.Concat(
 		d.homeRoutes(),
-		d.gateRoutes(),
-		d.testerRoutes(),
-		d.whyRoutes(),
+		gatePages{d}.routes(),
+		testerPages{d}.routes(),
 		entrance{d}.routes(),
 		self{d}.routes(),
 		people{d}.routes(),
