@@ -42,6 +42,7 @@ type Deps struct {
 	Sessions *Sessions
 	Hasher   bridge.Hasher // of device ids that are typed in
 	Gate     GateStore
+	Alerts   AlertDeps
 	Provider *Provider // nil: people sign in with passwords only
 	Origin   string    // address of the console without /admin/, for links
 	SignIns  SignIns
@@ -86,6 +87,7 @@ func (d *Door) routes() []route {
 		self{d}.routes(),
 		people{d}.routes(),
 		team{d}.routes(),
+		alerts{d}.routes(),
 	)
 }
 
