@@ -21,6 +21,7 @@
 package admin
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -39,8 +40,14 @@ type Deps struct {
 	Regions  *bridge.Regions
 	Accounts *staff.Accounts
 	Sessions *Sessions
-	Log      *slog.Logger
-	Now      func() time.Time
+	Store    RegionStore
+	Tokens   TokenStore
+	Rules    bridge.RegionRules
+	// Examine tries out a region's Zammad.
+	Examine   func(context.Context, *bridge.Region) []bridge.Finding
+	PublicURL string // at which devices and Zammad reach this installation; empty: not known
+	Log       *slog.Logger
+	Now       func() time.Time
 }
 
 // Door answers the console's requests.
@@ -71,6 +78,9 @@ func New(deps Deps) (*Door, error) {
 func (d *Door) routes() []route {
 	return slices.Concat(
 		d.homeRoutes(),
+		d.regionsRoutes(),
+		d.settingsRoutes(),
+		d.tokensRoutes(),
 	)
 }
 

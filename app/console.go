@@ -17,6 +17,7 @@ const (
 func (a *App) mountConsole(frame *server.Server) error {
 	console, err := admin.New(admin.Deps{
 		Regions: a.Regions, Accounts: a.Accounts, Sessions: a.Sessions,
+		Store: a.Store, Tokens: a.Store, Rules: RegionRules(), Examine: a.Desk.Examine, PublicURL: a.cfg.PublicURL,
 		Log: a.log, Now: a.now,
 	})
 	if err != nil {

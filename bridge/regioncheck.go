@@ -3,6 +3,7 @@ package bridge
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"regexp"
 	"slices"
@@ -81,8 +82,6 @@ var fieldSentences = map[string]string{
 	"name_form":       "Give a name as Zammad's administration shows it: small letters, digits and underscores.",
 	"url_form":        "Give an address that begins with http:// or https://, without user name or password, and without ? and #.",
 	"https_form":      "Give an address that begins with https:// (at most 500 characters).",
-	"opening_form":    "%q is no opening such as mo-fr 08:00-17:00 (days su mo tu we th fr sa).",
-	"zone_form":       "%q is no time zone such as Europe/Berlin.",
 	"needs_zone":      "Opening hours need a time zone, such as Europe/Berlin.",
 	"date_form":       "%q is no date such as 2026-12-25.",
 	"needs_privacy":   "To delete customers, a second token of Zammad is needed, with the permission admin.data_privacy.",
@@ -96,6 +95,10 @@ var fieldSentences = map[string]string{
 	"unknown_field":   "There is no such field.",
 	"forbidden_field": "This field cannot be set here.",
 }
+
+// FieldCodes lists the codes of field errors, for whoever says them in another
+// language.
+func FieldCodes() []string { return slices.Sorted(maps.Keys(fieldSentences)) }
 
 var (
 	slugForm      = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
