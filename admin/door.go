@@ -45,7 +45,11 @@ type Deps struct {
 	Rules    bridge.RegionRules
 	// Examine tries out a region's Zammad.
 	Examine   func(context.Context, *bridge.Region) []bridge.Finding
-	PublicURL string // at which devices and Zammad reach this installation; empty: not known
+	PublicURL string        // at which devices and Zammad reach this installation; empty: not known
+	Hasher    bridge.Hasher // of device ids that are typed in
+	Gate      GateStore
+	Provider  *Provider // nil: people sign in with passwords only
+	Origin    string    // address of the console without /admin/, for links
 	Log       *slog.Logger
 	Now       func() time.Time
 }
@@ -78,9 +82,15 @@ func New(deps Deps) (*Door, error) {
 func (d *Door) routes() []route {
 	return slices.Concat(
 		d.homeRoutes(),
-		d.regionsRoutes(),
-		d.settingsRoutes(),
-		d.tokensRoutes(),
+		regionsDoor{d}.routes(),
+		settingsDoor{d}.routes(),
+		tokensDoor{d}.routes(),
+		d.gateRoutes(),
+		d.testerRoutes(),
+		d.whyRoutes(),
+		entrance{d}.routes(),
+		self{d}.routes(),
+		people{d}.routes(),
 	)
 }
 

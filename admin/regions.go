@@ -19,7 +19,10 @@ type RegionStore interface {
 
 const regionsPath = "/admin/regions/"
 
-func (d *Door) regionsRoutes() []route {
+// regionsDoor is the part of the console about the list of regions.
+type regionsDoor struct{ *Door }
+
+func (d regionsDoor) routes() []route {
 	return []route{
 		{http.MethodGet, regionsPath, staff.Operate, d.regionList},
 		{http.MethodPost, regionsPath, staff.Operate, d.addRegion},
@@ -34,12 +37,12 @@ type regionsPage struct {
 }
 
 // regionList lists all regions.
-func (d *Door) regionList(r *Request) error {
+func (d regionsDoor) regionList(r *Request) error {
 	return r.Show("regions", regionsPage{Regions: d.Regions.All(), Languages: "de Deutsch\nen English"})
 }
 
 // addRegion adds a region that is switched off: it has no Zammad yet.
-func (d *Door) addRegion(r *Request) error {
+func (d regionsDoor) addRegion(r *Request) error {
 	form, err := r.Form()
 	if err != nil {
 		return err

@@ -16,7 +16,10 @@ import (
 
 const settingsPath = "/admin/regions/:region/settings/"
 
-func (d *Door) settingsRoutes() []route {
+// settingsDoor is the part of the console about the settings of a region.
+type settingsDoor struct{ *Door }
+
+func (d settingsDoor) routes() []route {
 	return []route{
 		{http.MethodGet, settingsPath, staff.Read, d.settingsIndex},
 		{http.MethodGet, settingsPath + ":section/", staff.Read, d.settingsSection},
@@ -29,7 +32,7 @@ func (d *Door) settingsRoutes() []route {
 }
 
 // settingsIndex lists the sections.
-func (d *Door) settingsIndex(r *Request) error {
+func (d settingsDoor) settingsIndex(r *Request) error {
 	var keys []string
 	for _, s := range d.sections() {
 		keys = append(keys, s.key)
@@ -39,7 +42,7 @@ func (d *Door) settingsIndex(r *Request) error {
 
 // formField is a field as a template shows it.
 type formField struct {
-	field
+	setting
 	Label, Hint string
 	Value       string
 	Now         string // what is stored, where somebody else saved something else meanwhile
@@ -100,7 +103,7 @@ func (p sectionPage) Wrong() bool {
 }
 
 // section finds the section of a path.
-func (d *Door) section(r *Request) (section, error) {
+func (d settingsDoor) section(r *Request) (section, error) {
 	for _, s := range d.sections() {
 		if s.key == r.Param("section") {
 			return s, nil
@@ -110,11 +113,11 @@ func (d *Door) section(r *Request) (section, error) {
 }
 
 // page makes the page of a section, filled with what is stored.
-func (d *Door) page(r *Request, s section, region *bridge.Region) sectionPage {
+func (d settingsDoor) page(r *Request, s section, region *bridge.Region) sectionPage {
 	fields := s.fields(region)
 	p := sectionPage{Key: s.key, Tag: tagOf(fields, region)}
 	for _, f := range fields {
-		shown := formField{field: f, Value: f.read(region), May: r.May(staff.Change)}
+		shown := formField{setting: f, Value: f.read(region), May: r.May(staff.Change)}
 		label, hint := "settings.label."+cmp.Or(f.label, f.name), "settings.hint."+cmp.Or(f.label, f.name)
 		shown.Label = r.T(label, f.about...)
 		if text := r.T(hint); text != hint { // not every field needs one
@@ -140,7 +143,7 @@ func (d *Door) page(r *Request, s section, region *bridge.Region) sectionPage {
 
 // tagOf names what a form was filled with, so that it is noticed when somebody
 // else saves the same section meanwhile.
-func tagOf(fields []field, region *bridge.Region) string {
+func tagOf(fields []setting, region *bridge.Region) string {
 	sum := sha256.New()
 	for _, f := range fields {
 		sum.Write([]byte(f.name + "\x00" + f.read(region) + "\x00"))
@@ -149,7 +152,7 @@ func tagOf(fields []field, region *bridge.Region) string {
 }
 
 // settingsSection shows a section.
-func (d *Door) settingsSection(r *Request) error {
+func (d settingsDoor) settingsSection(r *Request) error {
 	s, err := d.section(r)
 	if err != nil {
 		return err
@@ -162,7 +165,7 @@ func (d *Door) settingsSection(r *Request) error {
 }
 
 // saveSection saves the fields of a section and no others, whatever the form has.
-func (d *Door) saveSection(r *Request) error {
+func (d settingsDoor) saveSection(r *Request) error {
 	s, err := d.section(r)
 	if err != nil {
 		return err
@@ -208,7 +211,7 @@ func (d *Door) saveSection(r *Request) error {
 }
 
 // obeyed makes this process obey a change at once, and ends the request.
-func (d *Door) obeyed(r *Request, path, key string) error {
+func (d settingsDoor) obeyed(r *Request, path, key string) error {
 	if err := d.Regions.Reload(r.Request.Context()); err != nil {
 		return err
 	}
@@ -217,7 +220,7 @@ func (d *Door) obeyed(r *Request, path, key string) error {
 
 // fill gives the region with what the form says in fields that people may change.
 // A field that is not in the form stays; of check boxes, missing is no.
-func (d *Door) fill(s section, now *bridge.Region, form url.Values) (*bridge.Region, bridge.FieldErrors) {
+func (d settingsDoor) fill(s section, now *bridge.Region, form url.Values) (*bridge.Region, bridge.FieldErrors) {
 	next, errs := *now, bridge.FieldErrors(nil)
 	for _, f := range s.fields(now) {
 		if _, token := now.ManagedBy(cmp.Or(f.of, f.name)); token != "" {
@@ -235,18 +238,18 @@ func (d *Door) fill(s section, now *bridge.Region, form url.Values) (*bridge.Reg
 }
 
 // judge holds a change against the rules.
-func (d *Door) judge(now, next *bridge.Region) (bridge.FieldErrors, error) {
+func (d settingsDoor) judge(now, next *bridge.Region) (bridge.FieldErrors, error) {
 	errs, err := d.Rules.CheckChange(now, next)
-	if err != nil {
-		return nil, err
+	if err != nil || errs != nil {
+		return errs, err
 	}
 	managed, err := bridge.CheckManaged(now, next)
-	return append(errs, managed...), err
+	return managed, err
 }
 
 // again shows the form once more, with what was typed and what is wrong. Secrets
 // are not sent back: they are to be typed again.
-func (d *Door) again(r *Request, s section, now *bridge.Region, form url.Values, errs bridge.FieldErrors, also func(*sectionPage)) error {
+func (d settingsDoor) again(r *Request, s section, now *bridge.Region, form url.Values, errs bridge.FieldErrors, also func(*sectionPage)) error {
 	p := d.page(r, s, now)
 	if also != nil {
 		also(&p)
@@ -292,7 +295,7 @@ func (r *Request) fault(e bridge.FieldError) string {
 }
 
 // takeBack gives a field that another system sets to people again.
-func (d *Door) takeBack(r *Request) error {
+func (d settingsDoor) takeBack(r *Request) error {
 	form, err := r.Form()
 	if err != nil {
 		return err

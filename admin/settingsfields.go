@@ -10,9 +10,9 @@ import (
 	"deskbridge/reception"
 )
 
-// field is one setting of a region in a form. Its name is that of the setting in
+// setting is one value of a region in a form. Its name is that of the setting in
 // JSON, so that errors, the audit and other systems speak of the same.
-type field struct {
+type setting struct {
 	name    string
 	of      string   // the setting that it is a part of; empty: the name
 	label   string   // of its text, "settings.label.<label>"; empty: the name
@@ -25,8 +25,8 @@ type field struct {
 }
 
 // line is a text of one line.
-func line(name string, at func(*bridge.Region) *string) field {
-	return field{
+func line(name string, at func(*bridge.Region) *string) setting {
+	return setting{
 		name: name, kind: "line",
 		read: func(r *bridge.Region) string { return *at(r) },
 		write: func(r *bridge.Region, text string) bool {
@@ -37,7 +37,7 @@ func line(name string, at func(*bridge.Region) *string) field {
 }
 
 // area is a text of several lines.
-func area(name string, at func(*bridge.Region) *string) field {
+func area(name string, at func(*bridge.Region) *string) setting {
 	f := line(name, at)
 	f.kind = "area"
 	f.write = func(r *bridge.Region, text string) bool {
@@ -48,8 +48,8 @@ func area(name string, at func(*bridge.Region) *string) field {
 }
 
 // whole is a whole number. Where 0 means a default it is shown as empty.
-func whole[T int | int64](name string, at func(*bridge.Region) *T) field {
-	return field{
+func whole[T int | int64](name string, at func(*bridge.Region) *T) setting {
+	return setting{
 		name: name, kind: "number",
 		read: func(r *bridge.Region) string {
 			if *at(r) == 0 {
@@ -70,8 +70,8 @@ func whole[T int | int64](name string, at func(*bridge.Region) *T) field {
 }
 
 // degrees is a number with a fraction.
-func degrees(name string, at func(*bridge.Region) *float64) field {
-	return field{
+func degrees(name string, at func(*bridge.Region) *float64) setting {
+	return setting{
 		name: name, kind: "line",
 		read: func(r *bridge.Region) string { return strconv.FormatFloat(*at(r), 'f', -1, 64) },
 		write: func(r *bridge.Region, text string) bool {
@@ -83,8 +83,8 @@ func degrees(name string, at func(*bridge.Region) *float64) field {
 }
 
 // check is a yes or no.
-func check(name string, at func(*bridge.Region) *bool) field {
-	return field{
+func check(name string, at func(*bridge.Region) *bool) setting {
+	return setting{
 		name: name, kind: "check",
 		read: func(r *bridge.Region) string {
 			if *at(r) {
@@ -100,8 +100,8 @@ func check(name string, at func(*bridge.Region) *bool) field {
 }
 
 // choice is one of some words.
-func choice[T ~string](name string, options []string, at func(*bridge.Region) *T) field {
-	return field{
+func choice[T ~string](name string, options []string, at func(*bridge.Region) *T) setting {
+	return setting{
 		name: name, kind: "choice", options: options,
 		read: func(r *bridge.Region) string { return string(*at(r)) },
 		write: func(r *bridge.Region, text string) bool {
@@ -112,8 +112,8 @@ func choice[T ~string](name string, options []string, at func(*bridge.Region) *T
 }
 
 // secret is written and never shown again; nothing written leaves it as it is.
-func secret(name string, at func(*bridge.Region) *bridge.Secret) field {
-	return field{
+func secret(name string, at func(*bridge.Region) *bridge.Secret) setting {
+	return setting{
 		name: name, kind: "secret",
 		read: func(r *bridge.Region) string {
 			if *at(r) == "" {
@@ -131,8 +131,8 @@ func secret(name string, at func(*bridge.Region) *bridge.Secret) field {
 }
 
 // languagesField lists a region's languages, a line each: "de Deutsch".
-func languagesField() field {
-	return field{
+func languagesField() setting {
+	return setting{
 		name: "languages", kind: "area",
 		read: func(r *bridge.Region) string {
 			lines := make([]string, len(r.Settings.Languages))
@@ -156,8 +156,8 @@ func languagesField() field {
 
 // kindsField chooses the kinds of files that devices may send: all of them is
 // the default, none of them means no files.
-func kindsField(all []string) field {
-	return field{
+func kindsField(all []string) setting {
+	return setting{
 		name: "file_kinds", kind: "choices", options: all,
 		read: func(r *bridge.Region) string {
 			switch kinds := r.Settings.FileKinds; {
@@ -186,8 +186,8 @@ func kindsField(all []string) field {
 
 // textFields are the texts of a region, for each of its languages, and for those
 // that had a text before.
-func textFields(r *bridge.Region) []field {
-	var fields []field
+func textFields(r *bridge.Region) []setting {
+	var fields []setting
 	for _, l := range r.Settings.Languages {
 		for _, text := range []struct {
 			name string
@@ -198,7 +198,7 @@ func textFields(r *bridge.Region) []field {
 			{"reopened", func(t *reception.Texts) *string { return &t.Reopened }},
 			{"role", func(t *reception.Texts) *string { return &t.Role }},
 		} {
-			fields = append(fields, field{
+			fields = append(fields, setting{
 				name: fmt.Sprintf("reception.texts.%s.%s", l.Code, text.name), label: "reception.texts." + text.name, about: []any{l.NativeName}, kind: "area",
 				read: func(r *bridge.Region) string {
 					texts := r.Settings.Reception.Texts[l.Code]
@@ -218,8 +218,8 @@ func textFields(r *bridge.Region) []field {
 
 // zammadURLField is the address of a region's Zammad. With another address the
 // tokens of the old one are dropped.
-func (d *Door) zammadURLField() field {
-	return field{
+func (d settingsDoor) zammadURLField() setting {
+	return setting{
 		name: "zammad_url", kind: "line",
 		read: func(r *bridge.Region) string { return r.Settings.ZammadURL },
 		write: func(r *bridge.Region, text string) bool {

@@ -12,7 +12,7 @@ import (
 // "settings.section.<key>" and "settings.about.<key>".
 type section struct {
 	key    string
-	fields func(*bridge.Region) []field
+	fields func(*bridge.Region) []setting
 	// ask gives the key of a question about a change that takes something away
 	// ("settings.ask.<key>"); empty: nothing to ask. nil: never.
 	ask func(from, to *bridge.Region) string
@@ -20,15 +20,15 @@ type section struct {
 
 // sections are all settings of a region that its people see, but those of the
 // gate, which has a page of its own.
-func (d *Door) sections() []section {
-	fixed := func(fields ...field) func(*bridge.Region) []field {
-		return func(*bridge.Region) []field { return fields }
+func (d settingsDoor) sections() []section {
+	fixed := func(fields ...setting) func(*bridge.Region) []setting {
+		return func(*bridge.Region) []setting { return fields }
 	}
 	return []section{
 		{key: "names", fields: fixed(
 			line("name", func(r *bridge.Region) *string { return &r.Name }), languagesField())},
 		{key: "hours", fields: fixed(hoursFields()...)},
-		{key: "texts", fields: func(r *bridge.Region) []field { return append(textFields(r), mannerFields()...) }},
+		{key: "texts", fields: func(r *bridge.Region) []setting { return append(textFields(r), mannerFields()...) }},
 		{key: "zammad", fields: fixed(d.zammadFields()...), ask: askMove},
 		{key: "retention", fields: fixed(retentionFields()...), ask: askRetention},
 		{key: "limits", fields: fixed(d.limitFields()...)},
@@ -84,8 +84,8 @@ var weekdays = [...]struct {
 	day  time.Weekday
 }{{"mo", time.Monday}, {"tu", time.Tuesday}, {"we", time.Wednesday}, {"th", time.Thursday}, {"fr", time.Friday}, {"sa", time.Saturday}, {"su", time.Sunday}}
 
-func hoursFields() []field {
-	fields := []field{
+func hoursFields() []setting {
+	fields := []setting{
 		check("reception.away_now", func(r *bridge.Region) *bool { return &r.Settings.Reception.AwayNow }),
 		{
 			name: "reception.time_zone", kind: "line",
@@ -100,7 +100,7 @@ func hoursFields() []field {
 		},
 	}
 	for _, d := range weekdays {
-		fields = append(fields, field{
+		fields = append(fields, setting{
 			name: "day." + d.name, of: "reception.opening_hours", kind: "line",
 			read: func(r *bridge.Region) string { return reception.WeekOf(r.Settings.Reception.Hours)[d.day] },
 			write: func(r *bridge.Region, text string) bool {
@@ -116,7 +116,7 @@ func hoursFields() []field {
 			},
 		})
 	}
-	return append(fields, field{
+	return append(fields, setting{
 		name: "reception.closed_dates", kind: "area",
 		read: func(r *bridge.Region) string { return strings.Join(r.Settings.Reception.ClosedDates, "\n") },
 		write: func(r *bridge.Region, text string) bool {
@@ -127,16 +127,16 @@ func hoursFields() []field {
 }
 
 // mannerFields are about how agents appear.
-func mannerFields() []field {
-	return []field{
+func mannerFields() []setting {
+	return []setting{
 		choice("reception.agent_names", []string{"", "full", "first", "role"}, func(r *bridge.Region) *reception.Names { return &r.Settings.Reception.Names }),
 		check("reception.typing_note", func(r *bridge.Region) *bool { return &r.Settings.Reception.TypingNote }),
 		whole("reception.bot_seconds", func(r *bridge.Region) *int { return &r.Settings.Reception.BotSeconds }),
 	}
 }
 
-func (d *Door) zammadFields() []field {
-	return []field{
+func (d settingsDoor) zammadFields() []setting {
+	return []setting{
 		d.zammadURLField(),
 		secret("zammad_token", func(r *bridge.Region) *bridge.Secret { return &r.ZammadToken }),
 		secret("privacy_token", func(r *bridge.Region) *bridge.Secret { return &r.PrivacyToken }), // here too: it is typed again with the address
@@ -151,15 +151,15 @@ func (d *Door) zammadFields() []field {
 	}
 }
 
-func retentionFields() []field {
-	return []field{
+func retentionFields() []setting {
+	return []setting{
 		whole("retention_days", func(r *bridge.Region) *int { return &r.Settings.RetentionDays }),
 		whole("keep_files_hours", func(r *bridge.Region) *int { return &r.Settings.KeepFilesHours }),
 	}
 }
 
-func (d *Door) limitFields() []field {
-	return []field{
+func (d settingsDoor) limitFields() []setting {
+	return []setting{
 		whole("max_text", func(r *bridge.Region) *int { return &r.Settings.MaxText }),
 		kindsField(d.Rules.FileKinds),
 		whole("max_files", func(r *bridge.Region) *int { return &r.Settings.MaxFiles }),
@@ -170,12 +170,12 @@ func (d *Door) limitFields() []field {
 
 // identityFields are who signs the devices' tokens. One signer takes the place of
 // another, so that never two are believed.
-func identityFields() []field {
+func identityFields() []setting {
 	keys := area("identity_keys", func(r *bridge.Region) *string { return &r.Settings.IdentityKeys })
 	keys.dir = "ltr"
 	url := line("identity_keys_url", func(r *bridge.Region) *string { return &r.Settings.IdentityKeysURL })
 	key := secret("identity_secret", func(r *bridge.Region) *bridge.Secret { return &r.IdentitySecret })
-	for _, f := range []*field{&keys, &url, &key} {
+	for _, f := range []*setting{&keys, &url, &key} {
 		read, write := f.read, f.write
 		f.write = func(r *bridge.Region, text string) bool {
 			text = strings.TrimSpace(text)
@@ -188,7 +188,7 @@ func identityFields() []field {
 			return write(r, text)
 		}
 	}
-	return []field{
+	return []setting{
 		choice("identity", []string{string(bridge.IdentityOff), string(bridge.IdentityLog), string(bridge.IdentityEnforce)}, func(r *bridge.Region) *bridge.IdentityMode { return &r.Settings.Identity }),
 		url, keys, key,
 		line("identity_issuer", func(r *bridge.Region) *string { return &r.Settings.IdentityIssuer }),
@@ -196,10 +196,9 @@ func identityFields() []field {
 	}
 }
 
-func appFields() []field {
-	return []field{
+func appFields() []setting {
+	return []setting{
 		check("document.live", func(r *bridge.Region) *bool { return &r.Settings.Document.Live }),
-		check("hide_until_full", func(r *bridge.Region) *bool { return &r.Settings.HideUntilFull }),
 		line("document.zammad_privacy_policy", func(r *bridge.Region) *string { return &r.Settings.Document.PrivacyPolicy }),
 		line("document.name_without_prefix", func(r *bridge.Region) *string { return &r.Settings.Document.NameWithoutPrefix }),
 		line("document.prefix", func(r *bridge.Region) *string { return &r.Settings.Document.Prefix }),

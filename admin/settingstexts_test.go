@@ -16,7 +16,7 @@ func TestSettingsHaveTexts(t *testing.T) {
 		t.Fatal(err)
 	}
 	var keys []string
-	d := &Door{Deps: Deps{Rules: bridge.RegionRules{FileKinds: fileKinds.Names()}}}
+	d := settingsDoor{&Door{Deps: Deps{Rules: bridge.RegionRules{FileKinds: fileKinds.Names()}}}}
 	region := &bridge.Region{}
 	region.Settings.Languages = []bridge.Language{{Code: "de", NativeName: "Deutsch"}}
 	for _, s := range d.sections() {

@@ -21,7 +21,7 @@ type foundLine struct {
 
 // testZammad tries out the connection as it is stored. The cause of a fault is
 // not shown: it may name what stands in the inner network.
-func (d *Door) testZammad(r *Request) error {
+func (d settingsDoor) testZammad(r *Request) error {
 	region, err := d.Store.Region(r.Request.Context(), r.Region.ID)
 	if err != nil {
 		return err
@@ -42,7 +42,7 @@ func (d *Door) testZammad(r *Request) error {
 
 // newWebhookSecret makes the key with which Zammad signs its webhooks, and shows
 // it once: it must be typed into Zammad.
-func (d *Door) newWebhookSecret(r *Request) error {
+func (d settingsDoor) newWebhookSecret(r *Request) error {
 	if sure, err := d.sure(r); !sure || err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func (d *Door) newWebhookSecret(r *Request) error {
 }
 
 // dropWebhookToken ends the older form of webhooks, which has no signature.
-func (d *Door) dropWebhookToken(r *Request) error {
+func (d settingsDoor) dropWebhookToken(r *Request) error {
 	if sure, err := d.sure(r); !sure || err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (d *Door) dropWebhookToken(r *Request) error {
 // sure says whether a change of how Zammad's webhooks are proven was wanted: what
 // Zammad sends in the old way is refused from then on. If not, it has asked. A
 // region that knows no way yet loses none.
-func (d *Door) sure(r *Request) (bool, error) {
+func (d settingsDoor) sure(r *Request) (bool, error) {
 	form, err := r.Form()
 	if err != nil {
 		return false, err
@@ -89,7 +89,7 @@ func (d *Door) sure(r *Request) (bool, error) {
 
 // alter changes one thing of the request's region, whatever else is changed
 // meanwhile: nobody has typed what they saw before.
-func (d *Door) alter(r *Request, change func(*bridge.Region)) error {
+func (d settingsDoor) alter(r *Request, change func(*bridge.Region)) error {
 	ctx := r.Request.Context()
 	for {
 		now, err := d.Store.Region(ctx, r.Region.ID)

@@ -23,7 +23,10 @@ type TokenStore interface {
 
 const tokensPath = "/admin/tokens/"
 
-func (d *Door) tokensRoutes() []route {
+// tokensDoor is the part of the console about API tokens.
+type tokensDoor struct{ *Door }
+
+func (d tokensDoor) routes() []route {
 	return []route{
 		{http.MethodGet, tokensPath, staff.Operate, d.tokenList},
 		{http.MethodPost, tokensPath, staff.Operate, d.addToken},
@@ -54,7 +57,7 @@ type tokensPage struct {
 func (p tokensPage) Chosen(name, value string) bool { return slices.Contains(p.Form[name], value) }
 
 // rows gives the tokens for people.
-func (d *Door) rows(ctx context.Context) ([]tokenRow, error) {
+func (d tokensDoor) rows(ctx context.Context) ([]tokenRow, error) {
 	all, err := d.Tokens.APITokens(ctx)
 	if err != nil {
 		return nil, err
@@ -80,11 +83,11 @@ func (d *Door) rows(ctx context.Context) ([]tokenRow, error) {
 	return rows, nil
 }
 
-func (d *Door) tokenList(r *Request) error {
+func (d tokensDoor) tokenList(r *Request) error {
 	return d.showTokens(r, http.StatusOK, url.Values{"scope": {string(staff.ReadRegions)}, "days": {"365"}}, nil)
 }
 
-func (d *Door) showTokens(r *Request, status int, form url.Values, faults map[string]string) error {
+func (d tokensDoor) showTokens(r *Request, status int, form url.Values, faults map[string]string) error {
 	rows, err := d.rows(r.Request.Context())
 	if err != nil {
 		return err
@@ -93,7 +96,7 @@ func (d *Door) showTokens(r *Request, status int, form url.Values, faults map[st
 }
 
 // addToken makes a token and shows it, this once.
-func (d *Door) addToken(r *Request) error {
+func (d tokensDoor) addToken(r *Request) error {
 	form, err := r.Form()
 	if err != nil {
 		return err
@@ -144,7 +147,7 @@ func (d *Door) addToken(r *Request) error {
 }
 
 // token finds the token of a path that lives.
-func (d *Door) token(r *Request) (tokenRow, error) {
+func (d tokensDoor) token(r *Request) (tokenRow, error) {
 	id, err := strconv.ParseInt(r.Param("id"), 10, 64)
 	if err != nil {
 		return tokenRow{}, errNotFound
@@ -161,7 +164,7 @@ func (d *Door) token(r *Request) (tokenRow, error) {
 }
 
 // askRevoke asks whether the program may really be shut out.
-func (d *Door) askRevoke(r *Request) error {
+func (d tokensDoor) askRevoke(r *Request) error {
 	row, err := d.token(r)
 	if err != nil {
 		return err
@@ -169,7 +172,7 @@ func (d *Door) askRevoke(r *Request) error {
 	return r.Show("token_revoke", row)
 }
 
-func (d *Door) revokeToken(r *Request) error {
+func (d tokensDoor) revokeToken(r *Request) error {
 	row, err := d.token(r)
 	if err != nil {
 		return err

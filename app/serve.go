@@ -51,8 +51,10 @@ func (a *App) Serve(ctx context.Context, opts ServeOptions) error {
 		return err
 	}
 	settings.New(settings.Deps{Store: a.Store, Regions: a.Regions, Rules: RegionRules(), Now: a.now}).Routes(frame.Limited())
-	if err := a.mountConsole(frame); err != nil {
-		return err
+	if a.cfg.Console.Enabled {
+		if err := a.mountConsole(frame, opts.Listener.Addr()); err != nil {
+			return err
+		}
 	}
 	if err := mountDocuments(frame.Engine()); err != nil {
 		return err

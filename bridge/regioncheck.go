@@ -4,12 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"math"
 	"regexp"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"deskbridge/gate"
 )
 
 // FieldError is what is wrong with one field of a region. Field is its name as
@@ -71,6 +72,8 @@ var fieldSentences = map[string]string{
 	"too_many":        "Use at most %d entries.",
 	"characters":      "This has characters that cannot be shown, or that turn the direction of writing around.",
 	"number_range":    "Give a number from %v to %v.",
+	"percentage_form": "Give a number from 0 to 100 with at most two decimals.",
+	"ramp_form":       "Give at most %d steps, each later than the one before, with percentages from 0 to 100.",
 	"form":            "This has not the form that it must have.",
 	"choice":          "%q is none of these: %s.",
 	"twice":           "%q stands twice.",
@@ -103,7 +106,6 @@ func FieldCodes() []string { return slices.Sorted(maps.Keys(fieldSentences)) }
 var (
 	slugForm      = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 	languageForm  = regexp.MustCompile(`^[a-z]{2,8}(-[A-Za-z0-9]{1,8}){0,3}$`)
-	versionForm   = regexp.MustCompile(`^\d{1,9}(\.\d{1,9}){0,5}$`)
 	nameForm      = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
 	placeholders  = regexp.MustCompile(`\{[^{}]*\}`)
 	reservedSlugs = []string{"regions", "webhook", "settings"} // paths of the API
@@ -113,6 +115,7 @@ var (
 const (
 	maxName           = 200 // characters
 	maxPattern        = 150
+	maxVersion        = 40
 	maxMaxText        = 100_000
 	maxDays           = 3650
 	maxMaxFiles       = 100
@@ -155,7 +158,10 @@ func (rules RegionRules) Check(r *Region) FieldErrors {
 // it, and without a new one the change is refused.
 func (rules RegionRules) CheckChange(from, to *Region) (FieldErrors, error) {
 	changes, err := Changes(from, to)
-	if err != nil {
+	if err != nil { // such as a number that is none: then that is what is wrong
+		if errs := rules.Check(to); errs != nil {
+			return errs, nil
+		}
 		return nil, err
 	}
 	var errs FieldErrors
@@ -244,8 +250,9 @@ func (c *regionCheck) gate() {
 	for _, code := range c.set.GateLanguages[:min(len(c.set.GateLanguages), maxRegionLangs)] {
 		c.want(c.r.HasLanguage(code), "gate_languages", "not_a_language", code)
 	}
-	c.want(c.set.Percentage >= 0 && c.set.Percentage <= 100 && !math.IsNaN(c.set.Percentage), "percentage", "number_range", 0, 100)
-	c.want(c.set.MinAppVersion == "" || versionForm.MatchString(c.set.MinAppVersion), "min_app_version", "version_form")
+	c.want(ValidPercentage(c.set.Percentage), "percentage", "percentage_form")
+	c.want(CheckRamp(c.set.Ramp) == nil, "ramp", "ramp_form", MaxRampSteps)
+	c.want(c.set.MinAppVersion == "" || gate.ValidVersion(c.set.MinAppVersion) && len(c.set.MinAppVersion) <= maxVersion, "min_app_version", "version_form")
 }
 
 // desk checks what is about Zammad.

@@ -38,6 +38,7 @@ type commands struct {
 	Region     regionCmd     `cmd:"" help:"Regions: who is served, and by which Zammad."`
 	Tester     testerCmd     `cmd:"" help:"Devices for which you decide what the gate says."`
 	Token      tokenCmd      `cmd:"" help:"API tokens, with which other systems change settings of regions."`
+	User       userCmd       `cmd:"" help:"People who sign in to the console."`
 	Jobs       jobsCmd       `cmd:"" help:"What the clock starts."`
 	Chats      chatsCmd      `cmd:"" help:"Numbers and states of chats, by region; never contents."`
 	Letters    lettersCmd    `cmd:"" help:"Messages that Zammad refused for good: list, show, retry, drop."`
