@@ -74,7 +74,7 @@ func forbidden(name string) bool {
 			return true
 		}
 	}
-	return slices.Contains([]string{"slug", "etag", "zammad_token", "webhook_secret", "webhook_token", "privacy_token", "identity_secret"}, name)
+	return slices.Contains([]string{"slug", "etag", "zammad_token", "webhook_secret", "webhook_token", "privacy_token", "identity_secret", "alert_secret", "alert_token"}, name)
 }
 
 // document gives a region as other systems see it, with the defaults of what is
