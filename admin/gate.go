@@ -87,11 +87,12 @@ func (d *Door) typedGate(r *Request) (gateView, *bridge.Region, error) {
 	problems := form.apply(r, &changed.Settings, d.Now())
 	view := d.gateView(r, form)
 	view.Problems, view.Changed = problems, form.Version != stored.Version
+	if len(problems) > 0 {
+		return view, &changed, nil
+	}
 	managed, err := bridge.CheckManaged(stored, &changed)
 	for _, e := range managed {
-		if problems[e.Field] == "" {
-			problems[e.Field] = r.fault(e)
-		}
+		problems[e.Field] = r.fault(e)
 	}
 	return view, &changed, err
 }
