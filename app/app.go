@@ -126,13 +126,16 @@ func (a *App) assemble(ctx context.Context) error {
 	keeper := bridge.NewKeeper(bridge.KeeperDeps{
 		Jobs: a.Store, Lanes: a.Store, Regions: a.Regions, Publisher: a.watermarks, Log: a.log, Now: a.now,
 		DeliveryDays: a.cfg.Retention.DeliveryDays, ExposureDays: a.cfg.Retention.ExposureDays, JobRunDays: a.cfg.Retention.JobRunDays,
+		StatisticsDays: a.cfg.Retention.StatisticsDays,
 	})
+	tally := bridge.NewTally(bridge.TallyDeps{Store: a.Store, Regions: a.Regions, Now: a.now, ExposureDays: a.cfg.Retention.ExposureDays})
 	a.Jobs, err = jobs.New(jobs.Deps{
 		Store: a.Store, Instance: a.cfg.Instance, Now: a.now, Log: a.log,
 		Jobs: []jobs.Job{
 			{Name: "prune", Schedule: a.cfg.Jobs.Prune, Run: keeper.Prune},
 			{Name: "reconcile", Schedule: a.cfg.Jobs.Reconcile, Run: a.receiver.Reconcile, Quiet: true},
 			{Name: "outbox-sweep", Schedule: a.cfg.Jobs.OutboxSweep, Run: keeper.Sweep, Quiet: true},
+			{Name: "tally", Schedule: a.cfg.Jobs.Tally, Run: tally.Run, Quiet: true},
 		},
 	})
 	return err

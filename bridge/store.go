@@ -242,6 +242,7 @@ type Store interface {
 	RightsStore
 	JobStore
 	OverviewStore
+	StatisticsStore
 	ChangeStore
 	AuditStore
 	// Ping says whether the store can be read and written, for readiness.

@@ -174,4 +174,5 @@ type PruneCutoffs struct {
 	Exposures  time.Time
 	JobRuns    time.Time
 	Erasures   time.Time // that are done
+	Statistics time.Time
 }

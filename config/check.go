@@ -61,11 +61,13 @@ func (l *loader) check() {
 	l.number("retention.delivery_days", int64(c.Retention.DeliveryDays), 1, 3650)
 	l.number("retention.exposure_days", int64(c.Retention.ExposureDays), 1, 3650)
 	l.number("retention.job_run_days", int64(c.Retention.JobRunDays), 1, 3650)
+	l.number("retention.statistics_days", int64(c.Retention.StatisticsDays), 1, 3650)
 	l.want(!slices.ContainsFunc(c.CORS.Origins, func(o string) bool { return o != "*" && !isOrigin(o) }),
 		"cors.origins", "a list of * or origins such as https://app.example.org")
 	l.want(isSchedule(c.Jobs.Prune), "jobs.prune", scheduleForm)
 	l.want(isSchedule(c.Jobs.Reconcile), "jobs.reconcile", scheduleForm)
 	l.want(isSchedule(c.Jobs.OutboxSweep), "jobs.outbox_sweep", scheduleForm)
+	l.want(isSchedule(c.Jobs.Tally), "jobs.tally", scheduleForm)
 	l.want(slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level), "log.level", "debug, info, warn or error")
 	l.want(slices.Contains([]string{"text", "json"}, c.Log.Format), "log.format", "text or json")
 }

@@ -162,6 +162,9 @@ type Jobs struct {
 	Reconcile string `yaml:"reconcile" env:"RECONCILE"`
 	// Repairs lanes that wait for nothing. Default "@every 1m".
 	OutboxSweep string `yaml:"outbox_sweep" env:"OUTBOX_SWEEP"`
+	// Counts chats, messages and answers for the console's numbers. Default
+	// "@every 5m": so old they may be.
+	Tally string `yaml:"tally" env:"TALLY"`
 }
 
 // Retention says how long records are kept that belong to no region's own
@@ -173,6 +176,9 @@ type Retention struct {
 	ExposureDays int `yaml:"exposure_days" env:"EXPOSURE_DAYS"`
 	// Run records of jobs, in days. Default 90.
 	JobRunDays int `yaml:"job_run_days" env:"JOB_RUN_DAYS"`
+	// Numbers of chats, messages and answers by the hour, in days. Default 1100,
+	// three years. They name nobody and stay when the chats themselves go.
+	StatisticsDays int `yaml:"statistics_days" env:"STATISTICS_DAYS"`
 }
 
 // Log says what is written to standard error.
@@ -197,8 +203,8 @@ func Default() Config {
 			BodyBytes: 1 << 20, Files: 5, FileBytes: 10 << 20, MessageFileBytes: 20 << 20, WebhookBodyBytes: 10 << 20,
 		},
 		CORS:      CORS{Origins: []string{"*"}},
-		Jobs:      Jobs{Prune: "0 17 * * * *", Reconcile: "@every 30s", OutboxSweep: "@every 1m"},
-		Retention: Retention{DeliveryDays: 7, ExposureDays: 90, JobRunDays: 90},
+		Jobs:      Jobs{Prune: "0 17 * * * *", Reconcile: "@every 30s", OutboxSweep: "@every 1m", Tally: "@every 5m"},
+		Retention: Retention{DeliveryDays: 7, ExposureDays: 90, JobRunDays: 90, StatisticsDays: 1100},
 		Log:       Log{Level: "info", Format: "text"},
 	}
 }

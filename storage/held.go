@@ -72,7 +72,7 @@ func (db *database) lockDevice(tx *gorm.DB, where string, args ...any) (device, 
 }
 
 const chatColumns = "c.id, c.region_id, c.device_id, c.language, c.consent, c.consent_at, c.desk_id, c.ticket_id, c.customer_id, c.ticket_state," +
-	" c.reopened, c.answered_at, c.asked_at, c.checked_at, c.state_at, c.created_at, c.last_message_at, c.lane_due, c.claim_id, c.claimed_until"
+	" c.reopened, c.answered_at, c.asked_at, c.waiting_since, c.checked_at, c.state_at, c.created_at, c.last_message_at, c.lane_due, c.claim_id, c.claimed_until"
 
 // scanChat reads chatColumns, and more into the rest.
 func scanChat(scan func(...any) error, c *chat, rest ...any) error {
@@ -81,10 +81,11 @@ func scanChat(scan func(...any) error, c *chat, rest ...any) error {
 		ticket          sql.Null[int64]
 		created, last   int64
 		answered, asked int64
+		waiting         int64
 	)
-	into := [24]any{&c.ID, &c.Region, &c.device, &c.Language, &consent, &c.consentAt, &c.Desk, &ticket, &c.Customer, &c.TicketState,
-		&c.Reopened, &answered, &asked, &c.checkedAt, &c.stateAt, &created, &last, &c.laneDue, &c.claim, &c.claimedUntil}
-	if err := scan(append(into[:20], rest...)...); err != nil {
+	into := [25]any{&c.ID, &c.Region, &c.device, &c.Language, &consent, &c.consentAt, &c.Desk, &ticket, &c.Customer, &c.TicketState,
+		&c.Reopened, &answered, &asked, &waiting, &c.checkedAt, &c.stateAt, &created, &last, &c.laneDue, &c.claim, &c.claimedUntil}
+	if err := scan(append(into[:21], rest...)...); err != nil {
 		return err
 	}
 	if consent.Valid {
@@ -92,7 +93,7 @@ func scanChat(scan func(...any) error, c *chat, rest ...any) error {
 	}
 	c.Ticket = bridge.TicketID(ticket.V)
 	c.CreatedAt, c.LastMessageAt = moment(created), moment(last)
-	c.AnsweredAt, c.AskedAt = moment(answered), moment(asked)
+	c.AnsweredAt, c.AskedAt, c.WaitingSince = moment(answered), moment(asked), moment(waiting)
 	return nil
 }
 
@@ -183,7 +184,24 @@ func (h *held) arrived(message int64, article bridge.ArticleID) error {
 	if err != nil || answers == 0 {
 		return err
 	}
-	return h.setStatus(message, bridge.StatusSeen, "", bridge.StatusSent)
+	if err := h.setStatus(message, bridge.StatusSeen, "", bridge.StatusSent); err != nil {
+		return err
+	}
+	return h.await(bridge.StatusQueued, bridge.StatusSent)
+}
+
+// await finds since when the user waits: since the first message with one of the
+// statuses.
+func (h *held) await(statuses ...bridge.Status) error {
+	list, args := in(statuses)
+	var since int64
+	err := one(h.tx, "SELECT COALESCE(MIN(created_at), 0) FROM messages WHERE chat_id = ? AND author = 'user' AND status IN "+list,
+		append([]any{h.c.ID}, args...), &since)
+	if err != nil {
+		return fmt.Errorf("find who waits: %w", err)
+	}
+	h.c.WaitingSince = moment(since)
+	return nil
 }
 
 // answered takes that a public article has come: a machine's ends what the user
@@ -227,12 +245,13 @@ func (h *held) renew(due int64) error {
 	if h.c.Consent != nil {
 		consent = *h.c.Consent
 	}
-	id, err := insert(h.tx, "INSERT INTO chats (region_id, device_id, language, consent, consent_at, desk_id, ticket_id, customer_id, ticket_state, checked_at, asked_at, created_at, last_message_at, lane_due, claim_id, claimed_until)"+
-		" VALUES (?, ?, ?, ?, ?, ?, NULL, 0, '', 0, ?, ?, ?, ?, '', 0)",
-		h.c.Region, h.d.id, h.c.Language, consent, h.c.consentAt, h.c.Desk, milli(h.c.AskedAt), milli(h.now), milli(h.c.LastMessageAt), due)
+	id, err := insert(h.tx, "INSERT INTO chats (region_id, device_id, language, consent, consent_at, desk_id, ticket_id, customer_id, ticket_state, checked_at, asked_at, waiting_since, created_at, last_message_at, lane_due, claim_id, claimed_until)"+
+		" VALUES (?, ?, ?, ?, ?, ?, NULL, 0, '', 0, ?, ?, ?, ?, ?, '', 0)",
+		h.c.Region, h.d.id, h.c.Language, consent, h.c.consentAt, h.c.Desk, milli(h.c.AskedAt), milli(h.c.WaitingSince), milli(h.now), milli(h.c.LastMessageAt), due)
 	if err != nil {
 		return fmt.Errorf("insert chat: %w", err)
 	}
+	h.c.WaitingSince = time.Time{} // in the old chat nobody will answer
 	old := int64(h.c.ID)
 	for _, move := range []struct {
 		query string
@@ -263,8 +282,8 @@ func (h *held) renew(due int64) error {
 // than one in a stranger's.
 func (h *held) takeTicket(ticket bridge.TicketID, state bridge.TicketState, at time.Time) error {
 	if h.c.Ticket != ticket {
-		var other, device int64
-		err := one(h.tx, "SELECT id, device_id FROM chats WHERE desk_id = ? AND ticket_id = ?", []any{h.c.Desk, ticket}, &other, &device)
+		var other, device, waiting int64
+		err := one(h.tx, "SELECT id, device_id, waiting_since FROM chats WHERE desk_id = ? AND ticket_id = ?", []any{h.c.Desk, ticket}, &other, &device, &waiting)
 		switch {
 		case none(err):
 		case err != nil:
@@ -273,8 +292,11 @@ func (h *held) takeTicket(ticket bridge.TicketID, state bridge.TicketState, at t
 			h.detach()
 			return nil
 		default:
-			if _, err := exec(h.tx, "UPDATE chats SET ticket_id = NULL, ticket_state = '', customer_id = 0, checked_at = 0, state_at = 0 WHERE id = ?", other); err != nil {
+			if _, err := exec(h.tx, "UPDATE chats SET ticket_id = NULL, ticket_state = '', customer_id = 0, checked_at = 0, state_at = 0, waiting_since = 0 WHERE id = ?", other); err != nil {
 				return fmt.Errorf("move ticket: %w", err)
+			}
+			if waiting != 0 { // since before anything in this chat
+				h.c.WaitingSince = moment(waiting)
 			}
 			// With what was known of it: one that was deleted there is not shown by
 			// the ticket any more.
@@ -291,6 +313,12 @@ func (h *held) takeTicket(ticket bridge.TicketID, state bridge.TicketState, at t
 // save writes chat and device back and tells what changed for the device.
 func (h *held) save() ([]bridge.Change, error) {
 	c := &h.c
+	if c.TicketState == bridge.TicketClosed && h.had != bridge.TicketClosed {
+		// What is not in the ticket yet opens it again.
+		if err := h.await(bridge.StatusQueued); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case c.TicketState == bridge.TicketClosed:
 		c.Reopened = false
@@ -308,9 +336,9 @@ func (h *held) save() ([]bridge.Change, error) {
 	if c.laneDue.Valid {
 		due = c.laneDue.V
 	}
-	_, err := exec(h.tx, "UPDATE chats SET language = ?, consent = ?, consent_at = ?, ticket_id = ?, customer_id = ?, ticket_state = ?, reopened = ?, answered_at = ?, asked_at = ?,"+
+	_, err := exec(h.tx, "UPDATE chats SET language = ?, consent = ?, consent_at = ?, ticket_id = ?, customer_id = ?, ticket_state = ?, reopened = ?, answered_at = ?, asked_at = ?, waiting_since = ?,"+
 		" checked_at = ?, state_at = ?, last_message_at = ?, lane_due = ?, claim_id = ?, claimed_until = ? WHERE id = ?",
-		c.Language, consent, c.consentAt, orNull(int64(c.Ticket)), c.Customer, string(c.TicketState), c.Reopened, milli(c.AnsweredAt), milli(c.AskedAt),
+		c.Language, consent, c.consentAt, orNull(int64(c.Ticket)), c.Customer, string(c.TicketState), c.Reopened, milli(c.AnsweredAt), milli(c.AskedAt), milli(c.WaitingSince),
 		c.checkedAt, c.stateAt, milli(c.LastMessageAt), due, c.claim, c.claimedUntil, c.ID)
 	if err != nil {
 		return nil, fmt.Errorf("save chat: %w", err)

@@ -305,6 +305,9 @@ func (s lanes) RetryLetter(ctx context.Context, id bridge.WorkID, now time.Time)
 		if err := h.setStatus(message, bridge.StatusQueued, "", bridge.StatusFailed); err != nil {
 			return err
 		}
+		if err := h.await(bridge.StatusQueued, bridge.StatusSent); err != nil {
+			return err
+		}
 		return h.enqueue(bridge.WorkMessage, message, "")
 	})
 }

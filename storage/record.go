@@ -317,7 +317,7 @@ func show(h *held, a bridge.Article) error {
 			return err
 		}
 	}
-	return nil
+	return h.await(bridge.StatusQueued, bridge.StatusSent)
 }
 
 // retell takes a message back, or brings it again with the article's content. A

@@ -83,6 +83,7 @@ type Store struct {
 	jobs
 	files
 	audit
+	statistics
 }
 
 var _ bridge.Store = (*Store)(nil)
@@ -118,7 +119,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open database: %w", err), db.shut())
 	}
-	return &Store{db, chats{db}, lanes{db}, tickets{db}, inbox{db}, regions{db}, rights{db}, jobs{db}, files{db}, audit{db}}, nil
+	return &Store{db, chats{db}, lanes{db}, tickets{db}, inbox{db}, regions{db}, rights{db}, jobs{db}, files{db}, audit{db}, statistics{db}}, nil
 }
 
 // Close closes all connections. Calls that are running fail.

@@ -1,0 +1,38 @@
+-- +goose Up
+
+-- Numbers of an hour, which stay when chats are pruned. They name nobody.
+CREATE TABLE statistics (
+    region_id      INTEGER NOT NULL REFERENCES regions (id),
+    hour           INTEGER NOT NULL, -- hours since 1970
+    invented       INTEGER NOT NULL, -- made up for the demo
+    chats_opened   INTEGER NOT NULL,
+    messages_user  INTEGER NOT NULL,
+    messages_agent INTEGER NOT NULL,
+    failed         INTEGER NOT NULL, -- messages of the hour that the desk refused
+    answered       INTEGER NOT NULL, -- chats that got their first answer
+    answer_times   TEXT    NOT NULL, -- JSON list: how many of them within which time
+    asked_served   INTEGER NOT NULL, -- devices told for the first time on their day
+    asked_unserved INTEGER NOT NULL,
+    PRIMARY KEY (region_id, hour, invented)
+) STRICT, WITHOUT ROWID;
+
+-- How far the statistics of a region go.
+CREATE TABLE tallies (
+    region_id  INTEGER NOT NULL PRIMARY KEY REFERENCES regions (id),
+    hour       INTEGER NOT NULL, -- the last one that was counted
+    message_id INTEGER NOT NULL  -- the newest message that was there
+) STRICT, WITHOUT ROWID;
+
+-- Of the first message that no person has answered; 0: nobody waits.
+ALTER TABLE chats ADD COLUMN waiting_since INTEGER NOT NULL DEFAULT 0;
+UPDATE chats SET waiting_since = COALESCE((SELECT MIN(m.created_at) FROM messages m
+    WHERE m.chat_id = chats.id AND m.author = 'user' AND m.status IN ('queued', 'sent')), 0)
+    WHERE ticket_state <> 'closed';
+CREATE INDEX chats_opened ON chats (region_id, created_at);
+CREATE INDEX chats_waiting ON chats (region_id, waiting_since);
+
+-- Who wrote when in a chat, without the words.
+CREATE INDEX messages_story ON messages (chat_id, created_at, author, automatic, retracted);
+CREATE INDEX exposures_told ON exposures (region_id, told_at, served);
+CREATE INDEX deliveries_region ON deliveries (region_id, received_at);
+CREATE INDEX outbox_kind ON outbox (kind, dead, chat_id, created_at);
