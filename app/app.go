@@ -119,7 +119,7 @@ func (a *App) assemble(ctx context.Context) error {
 	})
 	a.files = bridge.NewAttachments(bridge.AttachmentsDeps{Files: a.Store, Desk: a.Desk, Now: a.now})
 	a.eraser = bridge.NewEraser(bridge.EraserDeps{
-		Store: a.Store, Desk: a.Desk, Regions: a.Regions, Exposures: a.exposures, Publisher: a.watermarks,
+		Store: a.Store, Chats: a.Store, Desk: a.Desk, Regions: a.Regions, Exposures: a.exposures, Publisher: a.watermarks,
 		Log: a.log, Now: a.now, Horizon: a.cfg.Zammad.WriteHorizon,
 	})
 	a.identity = identity.New(identity.Config{Log: a.log, Now: a.now})

@@ -243,6 +243,7 @@ type Store interface {
 	JobStore
 	OverviewStore
 	StatisticsStore
+	ChatListStore
 	ChangeStore
 	AuditStore
 	// Ping says whether the store can be read and written, for readiness.

@@ -84,6 +84,7 @@ type Store struct {
 	files
 	audit
 	statistics
+	chatList
 }
 
 var _ bridge.Store = (*Store)(nil)
@@ -119,7 +120,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open database: %w", err), db.shut())
 	}
-	return &Store{db, chats{db}, lanes{db}, tickets{db}, inbox{db}, regions{db}, rights{db}, jobs{db}, files{db}, audit{db}, statistics{db}}, nil
+	return &Store{db, chats{db}, lanes{db}, tickets{db}, inbox{db}, regions{db}, rights{db}, jobs{db}, files{db}, audit{db}, statistics{db}, chatList{db}}, nil
 }
 
 // Close closes all connections. Calls that are running fail.
@@ -157,7 +158,7 @@ func gormConfig() *gorm.Config {
 
 // expected lists the errors that are answers and not failures of the store.
 var expected = []error{
-	bridge.ErrClaimLost, bridge.ErrTicketUnknown, bridge.ErrRegionExists, bridge.ErrRegionChanged,
+	bridge.ErrClaimLost, bridge.ErrTicketUnknown, bridge.ErrTicketRead, bridge.ErrRegionExists, bridge.ErrRegionChanged,
 	context.Canceled, context.DeadlineExceeded, ErrWrongKey,
 }
 

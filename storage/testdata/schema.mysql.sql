@@ -276,7 +276,7 @@ CREATE TABLE `outbox` (
   PRIMARY KEY (`id`),
   KEY `outbox_lane` (`chat_id`,`dead`),
   KEY `outbox_message` (`message_id`),
-  KEY `outbox_kind` (`kind`,`dead`,`chat_id`,`created_at`),
+  KEY `outbox_kind` (`kind`,`chat_id`,`dead`,`created_at`),
   CONSTRAINT `outbox_of_chat` FOREIGN KEY (`chat_id`) REFERENCES `chats` (`id`),
   CONSTRAINT `outbox_of_message` FOREIGN KEY (`message_id`) REFERENCES `messages` (`id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;

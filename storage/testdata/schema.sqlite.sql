@@ -249,7 +249,7 @@ CREATE TABLE outbox (
     created_at INTEGER NOT NULL
 , refusals INTEGER NOT NULL DEFAULT 0) STRICT;
 
-CREATE INDEX outbox_kind ON outbox (kind, dead, chat_id, created_at);
+CREATE INDEX outbox_kind ON outbox (kind, chat_id, dead, created_at);
 
 CREATE INDEX outbox_lane ON outbox (chat_id, dead);
 

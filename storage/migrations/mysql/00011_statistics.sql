@@ -59,7 +59,7 @@ DEALLOCATE PREPARE change_it;
 
 SET @missing = (SELECT COUNT(*) = 0 FROM information_schema.statistics
     WHERE table_schema = DATABASE() AND table_name = 'outbox' AND index_name = 'outbox_kind');
-SET @change = IF(@missing, 'ALTER TABLE outbox ADD KEY outbox_kind (kind, dead, chat_id, created_at)', 'DO 0');
+SET @change = IF(@missing, 'ALTER TABLE outbox ADD KEY outbox_kind (kind, chat_id, dead, created_at)', 'DO 0');
 PREPARE change_it FROM @change;
 EXECUTE change_it;
 DEALLOCATE PREPARE change_it;
