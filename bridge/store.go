@@ -244,6 +244,7 @@ type Store interface {
 	OverviewStore
 	StatisticsStore
 	ChatListStore
+	ExperimentStore
 	ChangeStore
 	AuditStore
 	// Ping says whether the store can be read and written, for readiness.

@@ -85,6 +85,7 @@ type Store struct {
 	audit
 	statistics
 	chatList
+	experiment
 }
 
 var _ bridge.Store = (*Store)(nil)
@@ -120,7 +121,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open database: %w", err), db.shut())
 	}
-	return &Store{db, chats{db}, lanes{db}, tickets{db}, inbox{db}, regions{db}, rights{db}, jobs{db}, files{db}, audit{db}, statistics{db}, chatList{db}}, nil
+	return &Store{db, chats{db}, lanes{db}, tickets{db}, inbox{db}, regions{db}, rights{db}, jobs{db}, files{db}, audit{db}, statistics{db}, chatList{db}, experiment{db}}, nil
 }
 
 // Close closes all connections. Calls that are running fail.

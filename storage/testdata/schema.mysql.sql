@@ -188,7 +188,7 @@ CREATE TABLE `exposures` (
   `told_at` bigint NOT NULL,
   PRIMARY KEY (`region_id`,`device_hash`,`day`),
   KEY `exposures_age` (`told_at`),
-  KEY `exposures_told` (`region_id`,`told_at`,`served`),
+  KEY `exposures_told` (`region_id`,`told_at`,`served`,`reason`),
   CONSTRAINT `exposures_region` FOREIGN KEY (`region_id`) REFERENCES `regions` (`id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 

@@ -175,7 +175,7 @@ CREATE TABLE exposures (
 
 CREATE INDEX exposures_age ON exposures (told_at);
 
-CREATE INDEX exposures_told ON exposures (region_id, told_at, served);
+CREATE INDEX exposures_told ON exposures (region_id, told_at, served, reason);
 
 CREATE TABLE goose_db_version (
 		id INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -45,7 +45,7 @@ DEALLOCATE PREPARE change_it;
 
 SET @missing = (SELECT COUNT(*) = 0 FROM information_schema.statistics
     WHERE table_schema = DATABASE() AND table_name = 'exposures' AND index_name = 'exposures_told');
-SET @change = IF(@missing, 'ALTER TABLE exposures ADD KEY exposures_told (region_id, told_at, served)', 'DO 0');
+SET @change = IF(@missing, 'ALTER TABLE exposures ADD KEY exposures_told (region_id, told_at, served, reason)', 'DO 0');
 PREPARE change_it FROM @change;
 EXECUTE change_it;
 DEALLOCATE PREPARE change_it;

@@ -33,6 +33,6 @@ CREATE INDEX chats_waiting ON chats (region_id, waiting_since);
 
 -- Who wrote when in a chat, without the words.
 CREATE INDEX messages_story ON messages (chat_id, created_at, author, automatic, retracted);
-CREATE INDEX exposures_told ON exposures (region_id, told_at, served);
+CREATE INDEX exposures_told ON exposures (region_id, told_at, served, reason);
 CREATE INDEX deliveries_region ON deliveries (region_id, received_at);
 CREATE INDEX outbox_kind ON outbox (kind, chat_id, dead, created_at);
