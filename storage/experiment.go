@@ -16,7 +16,7 @@ import (
 type experiment struct{ *database }
 
 // newcomer says of an exposure e that it is its device's first.
-const newcomer = "NOT EXISTS (SELECT 1 FROM exposures p WHERE p.region_id = e.region_id AND p.device_hash = e.device_hash AND p.day < e.day)"
+const newcomer = "e.day = (SELECT MIN(p.day) FROM exposures p WHERE p.region_id = e.region_id AND p.device_hash = e.device_hash)"
 
 // Cohorts reads what became of the devices that asked; see
 // bridge.ExperimentStore.

@@ -59,7 +59,7 @@ func TestCohorts(t *testing.T) {
 				Day: "2026-11-23", Apart: 1,
 				Served: bridge.Arm{
 					Asked: 2, Opened: 1, Messages: 3, Chats: 2, Answered: 2,
-					FirstAnswers: []time.Duration{90 * time.Minute, 25*time.Hour - 100*time.Minute},
+					FirstAnswers: []time.Duration{90 * time.Minute, 25*time.Hour - 100*time.Minute - time.Millisecond},
 				},
 				Unserved: bridge.Arm{Asked: 1, Opened: 1, Messages: 1, Chats: 1},
 			},
