@@ -9,11 +9,13 @@ import (
 	"log/slog"
 	"time"
 
+	"deskbridge/admin"
 	"deskbridge/bridge"
 	"deskbridge/config"
 	"deskbridge/identity"
 	"deskbridge/jobs"
 	"deskbridge/realtime"
+	"deskbridge/staff"
 	"deskbridge/storage"
 	"deskbridge/zammad/desk"
 )
@@ -25,6 +27,9 @@ type App struct {
 	Regions *bridge.Regions
 	Desk    *desk.Desk
 	Jobs    *jobs.Jobs
+
+	Accounts *staff.Accounts
+	Sessions *admin.Sessions
 
 	cfg        config.Config
 	log        *slog.Logger
@@ -122,6 +127,8 @@ func (a *App) assemble(ctx context.Context) error {
 		Store: a.Store, Chats: a.Store, Desk: a.Desk, Regions: a.Regions, Exposures: a.exposures, Publisher: a.watermarks,
 		Log: a.log, Now: a.now, Horizon: a.cfg.Zammad.WriteHorizon,
 	})
+	a.Accounts = staff.NewAccounts(staff.Deps{Store: a.Store, Log: a.log, Now: a.now})
+	a.Sessions = admin.NewSessions(a.Store.Sessions(), sessionLife, sessionIdle)
 	a.identity = identity.New(identity.Config{Log: a.log, Now: a.now})
 	keeper := bridge.NewKeeper(bridge.KeeperDeps{
 		Jobs: a.Store, Lanes: a.Store, Regions: a.Regions, Publisher: a.watermarks, Log: a.log, Now: a.now,

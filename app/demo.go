@@ -13,18 +13,14 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 
 	"github.com/gin-gonic/gin"
 	"golang.org/x/sync/errgroup"
 
-	"deskbridge/bridge"
 	"deskbridge/config"
-	"deskbridge/zammad"
 )
 
-// The demo's region.
+// The demo's first region, which its pages and programs use.
 const (
 	demoRegion   = "testland"
 	demoLanguage = "de"
@@ -53,8 +49,8 @@ type DemoOptions struct {
 //
 // The simulated Zammad is a new one each time, without the tickets of an earlier
 // demo in the same DataDir; its numbers begin anew, so that the number of such a
-// ticket is another device's. Therefore the region of an earlier demo is moved to
-// an address that it never had: devices keep their history, what was still
+// ticket is another device's. Therefore the regions of an earlier demo are moved to
+// an address that they never had: devices keep their history, what was still
 // queued is sent, and every chat goes on in a new ticket.
 func Demo(ctx context.Context, opts DemoOptions) error {
 	return stopped(ctx, runDemo(ctx, opts))
@@ -112,7 +108,7 @@ func demoFolder(given string) (dir string, leave func() error, err error) {
 	if _, err := os.Stat(mark); err != nil && len(entries) > 0 {
 		return "", nil, fmt.Errorf("%s is not empty and was not made by a demo; choose another folder with --data", dir)
 	}
-	return dir, func() error { return nil }, os.WriteFile(mark, []byte("This folder belongs to the demo of Deskbridge. Each start moves its region to a new Zammad.\n"), 0o600)
+	return dir, func() error { return nil }, os.WriteFile(mark, []byte("This folder belongs to the demo of Deskbridge. Each start moves its regions to a new Zammad.\n"), 0o600)
 }
 
 // demo is the bridge's half.
@@ -125,12 +121,14 @@ type demo struct {
 }
 
 func (d *demo) run(ctx context.Context, sim *simulation) (err error) {
-	access, admin, err := sim.provision(ctx)
+	access, admin, err := sim.provision(ctx, demoPlaces[1].group)
 	if err != nil {
 		return err
 	}
-	if err := d.connect(ctx, admin); err != nil {
-		return err
+	for _, place := range demoPlaces {
+		if err := d.connect(ctx, admin, place); err != nil {
+			return err
+		}
 	}
 	cfg, err := demoConfig(d.dir)
 	if err != nil {
@@ -141,7 +139,12 @@ func (d *demo) run(ctx context.Context, sim *simulation) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
-	if err := d.joinRegion(ctx, a, access); err != nil {
+	for _, place := range demoPlaces {
+		if err := d.joinRegion(ctx, a, place, access); err != nil {
+			return err
+		}
+	}
+	if err := d.inventYear(ctx, a); err != nil {
 		return err
 	}
 
@@ -176,84 +179,6 @@ func demoConfig(dir string) (config.Config, error) {
 	})
 }
 
-// connect makes webhook and triggers (contract 4.5), and new notes public.
-func (d *demo) connect(ctx context.Context, admin *zammad.Client) error {
-	groups, err := admin.Groups.List(ctx)
-	if err != nil {
-		return fmt.Errorf("read the groups: %w", err)
-	}
-	group := ""
-	for _, g := range groups {
-		if g.Name == chatGroup {
-			group = strconv.FormatInt(int64(g.ID), 10)
-		}
-	}
-	hook, err := admin.Webhooks.Create(ctx, zammad.Webhook{
-		Name: "Deskbridge", Endpoint: d.webhook(), SignatureToken: d.signature, SSLVerify: true, Active: true,
-	})
-	if err != nil {
-		return fmt.Errorf("make the webhook: %w", err)
-	}
-	is := func(value any) zammad.Condition { return zammad.Condition{Operator: "is", Value: value} }
-	inGroup := is([]string{group})
-	for _, trigger := range []struct {
-		name string
-		when zammad.Conditions
-	}{
-		{"answers", zammad.Conditions{"ticket.group_id": inGroup, "article.action": is("create"),
-			"article.sender_id": is([]string{"1", "3"}), "article.internal": is([]string{"false"})}}, // 1 and 3: Agent, System
-		{"states", zammad.Conditions{"ticket.group_id": inGroup, "ticket.action": is("update"),
-			"ticket.state_id": zammad.Condition{Operator: "has changed", Value: []string{}}}},
-		{"merges", zammad.Conditions{"ticket.group_id": inGroup, "ticket.action": is("update.merged_into")}},
-	} {
-		_, err := admin.Triggers.Create(ctx, zammad.Trigger{
-			Name: "Deskbridge: " + trigger.name, Condition: trigger.when, Activator: "action", ExecutionConditionMode: "selective", Active: true, DisableNotification: true,
-			Perform: map[string]any{"notification.webhook": map[string]string{"webhook_id": strconv.FormatInt(int64(hook.ID), 10)}},
-		})
-		if err != nil {
-			return fmt.Errorf("make the trigger %s: %w", trigger.name, err)
-		}
-	}
-	settings, err := admin.Settings.List(ctx)
-	if err != nil {
-		return fmt.Errorf("read the settings: %w", err)
-	}
-	for _, s := range settings {
-		if s.Name != "ui_ticket_zoom_article_note_new_internal" { // contract 3.4
-			continue
-		}
-		if _, err := admin.Settings.Update(ctx, s.ID, zammad.Changes{"state_current": zammad.SettingValue{Value: false}}); err != nil {
-			return fmt.Errorf("make new notes public: %w", err)
-		}
-	}
-	return nil
-}
-
-func (d *demo) webhook() string { return d.origin + "/api/v3/webhook/zammad/" + demoRegion + "/" }
-
-// joinRegion adds the region, or lets the region of an earlier demo in this
-// folder go on with the new Zammad; see Demo.
-func (d *demo) joinRegion(ctx context.Context, a *App, access zammadAccess) error {
-	region, store := &bridge.Region{
-		Slug: demoRegion, Name: "Testland", Enabled: true,
-		Settings: bridge.RegionSettings{
-			Languages:  []bridge.Language{{Code: "de", NativeName: "Deutsch"}, {Code: "en", NativeName: "English"}},
-			Percentage: 100, ZammadURL: access.URL, Document: bridge.RegionDocument{Live: true},
-		}.WithDefaults(),
-	}, a.Store.AddRegion
-	if known, ok := a.Regions.BySlug(demoRegion); ok {
-		earlier := *known
-		earlier.Settings.ZammadURL = access.URL + runPath + strings.ToLower(rand.Text())
-		region, store = &earlier, a.Store.SaveRegion
-	}
-	region.Settings.ZammadGroup = access.Group
-	region.ZammadToken, region.WebhookSecret = bridge.Secret(access.BridgeToken), bridge.Secret(d.signature)
-	if err := store(ctx, region); err != nil {
-		return fmt.Errorf("store the region %s: %w", demoRegion, err)
-	}
-	return a.Regions.Reload(ctx)
-}
-
 // mountPhone adds the page of the app user, on the bridge's own origin.
 func mountPhone(engine *gin.Engine) {
 	// What could fail here is the name of the folder that is embedded above.
@@ -276,7 +201,7 @@ func (d *demo) announce(access zammadAccess) error {
 	if d.opts.JSON {
 		return printJSON(d.opts.Stdout, demoReady{
 			DeviceAPI: d.origin, Region: demoRegion, Language: demoLanguage, Zammad: access,
-			Webhook: demoWebhook{d.webhook(), d.signature}, Pages: demoPages{phone, deskPage(access)}, Data: d.dir,
+			Webhook: demoWebhook{d.webhook(demoPlaces[0]), d.signature}, Pages: demoPages{phone, deskPage(access)}, Data: d.dir,
 		})
 	}
 	_, err := fmt.Fprintf(d.opts.Stdout, `The demo is ready. Open these two pages side by side:

@@ -499,6 +499,32 @@ func TestExportIsWholeAndOnlyOnes(t *testing.T) {
 	})
 }
 
+// A region that is switched off serves no chat, but nobody has to wait for its
+// return to get or erase what is theirs.
+func TestARegionThatIsOffStillErases(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, w *world) {
+		p := w.phone("phone-1")
+		p.send("Hallo")
+		w.holds(w.ticket(1).ID, "Customer: Hallo")
+		region, _ := w.bridge.app.Regions.BySlug(demoRegion)
+		off := *region
+		off.Enabled = false
+		if err := w.bridge.app.Store.SaveRegion(t.Context(), &off); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.bridge.app.Regions.Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if status, state := p.do(http.MethodGet, "de", "", nil); status != http.StatusServiceUnavailable || state.Code != "chat_disabled" {
+			t.Errorf("a region that is off answers %d %+v", status, state)
+		}
+		if status, raw := p.ask(http.MethodGet, "export/", ""); status != http.StatusOK || !strings.Contains(string(raw), "Hallo") {
+			t.Errorf("the export: %d %s", status, raw)
+		}
+		p.erased(p.erase(""))
+	})
+}
+
 // What one instance remembers of a chat token locks nobody out of a chat that
 // began anew on another one.
 func TestAnErasedDeviceBeginsAnewOnAnotherInstance(t *testing.T) {

@@ -154,22 +154,27 @@ func (s *simulation) handler() http.Handler {
 
 // provision makes groups, users and tokens by the REST API, as the
 // administrator of a real Zammad would (contract 5), and gives the
-// administrator's client for more.
-func (s *simulation) provision(ctx context.Context) (zammadAccess, *zammad.Client, error) {
+// administrator's client for more. The bridge's user sees the chat's group and
+// more groups, which are made too.
+func (s *simulation) provision(ctx context.Context, more ...string) (zammadAccess, *zammad.Client, error) {
 	access := zammadAccess{URL: s.origin, Group: chatGroup}
 	admin, err := zammad.New(zammad.Config{URL: s.origin, Username: adminLogin, Password: s.password})
 	if err != nil {
 		return access, nil, err
 	}
-	for _, name := range []string{chatGroup, otherGroup} {
+	bridgeSees, all := map[string][]string{}, map[string][]string{}
+	for _, name := range append([]string{chatGroup, otherGroup}, more...) {
+		all[name] = []string{"full"}
+		if name != otherGroup {
+			bridgeSees[name] = []string{"full"}
+		}
 		if _, err := admin.Groups.Create(ctx, zammad.Group{Name: name, Active: true, FollowUpPossible: zammad.FollowUpYes}); err != nil {
 			return access, nil, fmt.Errorf("make the group %s: %w", name, err)
 		}
 	}
-	groups := map[string][]string{chatGroup: {"full"}, otherGroup: {"full"}}
 	for _, user := range []zammad.NewUser{
-		{Login: bridgeLogin, Firstname: "Desk", Lastname: "Bridge", Roles: []string{"Agent"}, Groups: map[string][]string{chatGroup: {"full"}}},
-		{Login: agentLogin, Firstname: "Cora", Lastname: "Counselor", Roles: []string{"Agent"}, Groups: groups},
+		{Login: bridgeLogin, Firstname: "Desk", Lastname: "Bridge", Roles: []string{"Agent"}, Groups: bridgeSees},
+		{Login: agentLogin, Firstname: "Cora", Lastname: "Counselor", Roles: []string{"Agent"}, Groups: all},
 	} {
 		if _, err := admin.Users.Create(ctx, user); err != nil {
 			return access, nil, fmt.Errorf("make the user %s: %w", user.Login, err)
@@ -179,7 +184,7 @@ func (s *simulation) provision(ctx context.Context) (zammadAccess, *zammad.Clien
 	if err != nil {
 		return access, nil, fmt.Errorf("ask who the administrator is: %w", err)
 	}
-	if _, err := admin.Users.Update(ctx, me.ID, zammad.Changes{"groups": groups}); err != nil {
+	if _, err := admin.Users.Update(ctx, me.ID, zammad.Changes{"groups": all}); err != nil {
 		return access, nil, fmt.Errorf("let the administrator see the groups: %w", err)
 	}
 	for _, token := range []struct {

@@ -84,7 +84,7 @@ func newWorld(t *testing.T, database string, env ...string) *world {
 	}
 	a := w.open("one")
 	d := &demo{origin: originOf(listener.Addr()), signature: "signature-of-tests"}
-	if err := d.connect(ctx, w.admin); err != nil {
+	if err := d.connect(ctx, w.admin, demoPlaces[0]); err != nil {
 		t.Fatal(err)
 	}
 	region := &bridge.Region{

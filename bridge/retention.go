@@ -57,6 +57,7 @@ func (k *Keeper) Prune(ctx context.Context, dryRun bool) (map[string]int, error)
 		Regions: make(map[RegionID]time.Time), Files: make(map[RegionID]time.Time), Unclaimed: now.Add(-unclaimedAfter),
 		Deliveries: days(k.DeliveryDays), Exposures: days(k.ExposureDays), JobRuns: days(k.JobRunDays), Erasures: days(erasureDays),
 		Statistics: days(k.StatisticsDays),
+		Expired:    now,
 	}
 	for _, r := range k.Regions.All() {
 		cutoffs.Regions[r.ID] = now.Add(-r.Retention())

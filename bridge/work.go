@@ -175,4 +175,5 @@ type PruneCutoffs struct {
 	JobRuns    time.Time
 	Erasures   time.Time // that are done
 	Statistics time.Time
+	Expired    time.Time // sessions and one-time links that ended before then
 }

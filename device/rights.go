@@ -36,7 +36,7 @@ const exportPage = 200
 // the request's key, so that a repeated request gets the same one although
 // nothing is left of the device.
 func (d rightsDoor) erase(c *gin.Context) error {
-	who, err := d.caller(c)
+	who, err := d.owner(c)
 	if err != nil {
 		return err
 	}
@@ -148,7 +148,7 @@ type exportedMessage struct {
 // is whole if it ends with its closing brace: an export that breaks off is no
 // JSON.
 func (d rightsDoor) export(c *gin.Context) error {
-	who, err := d.caller(c)
+	who, err := d.owner(c)
 	if err != nil {
 		return err
 	}

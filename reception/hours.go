@@ -100,6 +100,14 @@ func ParseZone(name string) (Zone, error) {
 	return Zone{location}, nil
 }
 
+// Location gives the zone for formatting times.
+func (z Zone) Location() *time.Location {
+	if z.location == nil {
+		return time.UTC
+	}
+	return z.location
+}
+
 // String gives the zone's name; empty for the zero value.
 func (z Zone) String() string {
 	if z.location == nil {

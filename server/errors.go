@@ -107,7 +107,19 @@ func fail(c *gin.Context, err error) {
 	c.Data(known.Status, kind, encoded)
 }
 
-func (s *Server) noRoute(c *gin.Context) { fail(c, bridge.ErrPathNotFound) }
+func (s *Server) noRoute(c *gin.Context) {
+	for prefix, handle := range s.elsewhere {
+		if strings.HasPrefix(c.Request.URL.Path, prefix) {
+			handle(c)
+			return
+		}
+	}
+	fail(c, bridge.ErrPathNotFound)
+}
+
+// Elsewhere lets a door with pages answer for paths of its own that have no
+// route: a person should not be answered in JSON. Call it before Run.
+func (s *Server) Elsewhere(prefix string, handle gin.HandlerFunc) { s.elsewhere[prefix] = handle }
 
 // noMethod answers for known paths; Gin has set Allow. Preflights come here too.
 func (s *Server) noMethod(c *gin.Context) {

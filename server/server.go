@@ -95,8 +95,10 @@ type Server struct {
 	writes  *Limiter
 	reads   *Limiter
 	crowd   *crowd // nil: no limit
-	health  *health
-	streams *streams
+
+	elsewhere map[string]gin.HandlerFunc // by prefix of the path
+	health    *health
+	streams   *streams
 
 	refused     atomic.Int64 // answers 429 since the last line about them
 	refusedTold atomic.Int64 // its time, Unix seconds
@@ -111,7 +113,7 @@ type Server struct {
 func New(cfg Config) (*Server, error) {
 	cfg.ShutdownTimeout = cmp.Or(cfg.ShutdownTimeout, defaultShutdownTimeout)
 	cfg.MaxBody = cmp.Or(cfg.MaxBody, defaultMaxBody)
-	s := &Server{cfg: cfg, log: cfg.Log, now: cfg.Now, origins: map[string]bool{}}
+	s := &Server{cfg: cfg, log: cfg.Log, now: cfg.Now, origins: map[string]bool{}, elsewhere: map[string]gin.HandlerFunc{}}
 	if s.log == nil {
 		s.log = slog.Default()
 	}

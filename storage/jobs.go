@@ -160,6 +160,8 @@ var aged = []struct {
 	{"exposures", "told_at", func(c bridge.PruneCutoffs) time.Time { return c.Exposures }},
 	{"job_runs", "started_at", func(c bridge.PruneCutoffs) time.Time { return c.JobRuns }},
 	{"erasures", "finished_at", func(c bridge.PruneCutoffs) time.Time { return c.Erasures }}, // NULL, and kept, until it is done
+	{"sessions", "expires", func(c bridge.PruneCutoffs) time.Time { return c.Expired }},
+	{"staff_links", "expires", func(c bridge.PruneCutoffs) time.Time { return c.Expired }},
 }
 
 // Prune removes what is old; see bridge.JobStore. On an error the counts and

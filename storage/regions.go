@@ -206,7 +206,7 @@ func (s regions) RemoveRegion(ctx context.Context, id bridge.RegionID) error {
 		}
 	}
 	return s.write(ctx, func(tx *gorm.DB) error {
-		for _, table := range []string{"devices", "testers", "deliveries", "exposures", "erasures", "statistics", "tallies"} {
+		for _, table := range []string{"devices", "testers", "deliveries", "exposures", "erasures", "staff_regions", "statistics", "tallies"} {
 			if _, err := exec(tx, "DELETE FROM "+table+" WHERE region_id = ?", id); err != nil {
 				return err
 			}

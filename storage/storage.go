@@ -26,6 +26,7 @@ import (
 	"gorm.io/gorm/logger"
 
 	"deskbridge/bridge"
+	"deskbridge/staff"
 )
 
 // Config says where the store is and how it is opened.
@@ -83,12 +84,17 @@ type Store struct {
 	jobs
 	files
 	audit
+	people
+	credentials
 	statistics
 	chatList
 	experiment
 }
 
-var _ bridge.Store = (*Store)(nil)
+var (
+	_ bridge.Store = (*Store)(nil)
+	_ staff.Store  = (*Store)(nil)
+)
 
 // Open opens the store and brings its schema up to date. Errors:
 // ErrNewerSchema, ErrOlderSchema (with NoMigrate), ErrNotADatabase, ErrURL.
@@ -121,7 +127,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open database: %w", err), db.shut())
 	}
-	return &Store{db, chats{db}, lanes{db}, tickets{db}, inbox{db}, regions{db}, rights{db}, jobs{db}, files{db}, audit{db}, statistics{db}, chatList{db}, experiment{db}}, nil
+	return &Store{db, chats{db}, lanes{db}, tickets{db}, inbox{db}, regions{db}, rights{db}, jobs{db}, files{db}, audit{db}, people{db}, credentials{db}, statistics{db}, chatList{db}, experiment{db}}, nil
 }
 
 // Close closes all connections. Calls that are running fail.
@@ -161,6 +167,8 @@ func gormConfig() *gorm.Config {
 var expected = []error{
 	bridge.ErrClaimLost, bridge.ErrTicketUnknown, bridge.ErrTicketRead, bridge.ErrRegionExists, bridge.ErrRegionChanged,
 	context.Canceled, context.DeadlineExceeded, ErrWrongKey,
+	staff.ErrNobody, staff.ErrLoginTaken, staff.ErrChanged, staff.ErrLastOperator, staff.ErrHasHistory,
+	staff.ErrLocked, staff.ErrCode, staff.ErrLink, staff.ErrHasAccounts, staff.ErrLinked,
 }
 
 // failure makes every failure of the database bridge.ErrStorage, which tells a

@@ -1,0 +1,86 @@
+package admin_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"deskbridge/staff"
+)
+
+// TestHomeListsOwnRegions: everybody sees their own regions and no other.
+func TestHomeListsOwnRegions(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		w.person("operator", staff.Operator).get("/admin/").is(http.StatusOK).says("North", "South")
+		w.person("admin", staff.RegionAdmin, w.north).get("/admin/").is(http.StatusOK).says("North").lacks("South")
+		w.person("new", staff.Viewer).get("/admin/").is(http.StatusOK).says("does not belong to a region yet").lacks("North", "South")
+		w.stranger().get("/admin/").leads("/admin/sign-in/?next=%2Fadmin%2F")
+	})
+}
+
+// TestSessionsEnd: a cookie is worth nothing once its person is disabled, or
+// their sessions have ended.
+func TestSessionsEnd(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		w.person("operator", staff.Operator)
+		disabled, ended := w.person("disabled", staff.Operator), w.person("ended", staff.Operator)
+		disabled.get("/admin/").is(http.StatusOK)
+		changed := *disabled.person
+		changed.Disabled = true
+		if err := w.app.Accounts.Change(t.Context(), *disabled.person, changed); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.app.Store.EndSessions(t.Context(), ended.person.ID); err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range []*browser{disabled, ended} {
+			b.get("/admin/").is(http.StatusSeeOther)
+		}
+	})
+}
+
+// TestHeaders: every answer of the console keeps scripts, frames, caches and
+// foreign pages out.
+func TestHeaders(t *testing.T) {
+	w := oneWorld(t)
+	for _, a := range []answer{w.person("operator", staff.Operator).get("/admin/"), w.stranger().get("/admin/"), w.person("viewer", staff.Viewer, w.north).get("/admin/regions/south/")} {
+		for name, want := range map[string]string{
+			"Content-Security-Policy": "default-src 'none'", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin",
+		} {
+			if got := a.header.Get(name); !strings.HasPrefix(got, want) {
+				t.Errorf("%s: %q", name, got)
+			}
+		}
+		if csp := a.header.Get("Content-Security-Policy"); strings.Contains(csp, "unsafe") || !strings.Contains(csp, "frame-ancestors 'none'") {
+			t.Errorf("policy %q", csp)
+		}
+	}
+}
+
+// TestLanguage: signed in, the person's; else what the browser asks for.
+func TestLanguage(t *testing.T) {
+	w := oneWorld(t)
+	for asked, want := range map[string]string{"en-GB,en;q=0.9": `lang="en"`, "de-AT": `lang="de"`, "fr": `lang="de"`, "": `lang="de"`} {
+		a := w.stranger().do(http.MethodGet, "/admin/none/", nil, http.Header{"Accept-Language": {asked}})
+		if a.is(http.StatusNotFound); !strings.Contains(a.body, want) {
+			t.Errorf("%q is answered without %s", asked, want)
+		}
+	}
+	w.person("english", staff.Operator).do(http.MethodGet, "/admin/", nil, http.Header{"Accept-Language": {"de"}}).says("Your regions")
+}
+
+// TestFiles: the console's own files are there, for ever under their address, and
+// nothing beside them.
+func TestFiles(t *testing.T) {
+	w := oneWorld(t)
+	for _, name := range []string{"console.css", "htmx.min.js", "uplot.min.js"} {
+		a := w.stranger().get("/admin/static/" + name).is(http.StatusOK)
+		if !strings.Contains(a.header.Get("Cache-Control"), "immutable") || a.body == "" {
+			t.Errorf("%s: %v", name, a.header)
+		}
+	}
+	for _, name := range []string{"..%2Ftemplates%2Flayout.html", "none.js", url.PathEscape("../door.go")} {
+		w.stranger().get("/admin/static/" + name).is(http.StatusNotFound)
+	}
+}

@@ -1,0 +1,234 @@
+package staff
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/crypto/argon2"
+	"golang.org/x/text/unicode/norm"
+)
+
+// Bounds of a password, in characters. There are no other rules about what it is
+// made of, as NIST SP 800-63B recommends.
+const (
+	MinPassword = 12
+	MaxPassword = 200
+)
+
+// Errors of a password that somebody chooses.
+var (
+	ErrPasswordShort  = fmt.Errorf("the password needs at least %d characters", MinPassword)
+	ErrPasswordLong   = fmt.Errorf("the password may have at most %d characters", MaxPassword)
+	ErrPasswordText   = errors.New("the password is not valid text")
+	ErrPasswordCommon = errors.New("the password is one of those that are tried first")
+	ErrPasswordSelf   = errors.New("the password is the login or the name")
+)
+
+// ErrBusy: so many sign in at this moment that the server cannot look at one
+// more; the same may succeed a little later.
+var ErrBusy = errors.New("too many sign-ins at once")
+
+// The cost of a hash, as the OWASP Password Storage Cheat Sheet says for
+// argon2id: 19 MiB, two passes, one lane.
+const (
+	hashMemory = 19 << 10 // KiB
+	hashPasses = 2
+	hashLanes  = 1
+	hashSalt   = 16
+	hashKey    = 32
+)
+
+// hashesAtOnce bounds the memory that hashing takes: 4 times 19 MiB, whoever
+// knocks how often.
+const hashesAtOnce = 4
+
+// hashPatience is how long a sign-in waits for its turn.
+//
+// Failure policy: after that it is ErrBusy, and no try is counted.
+const hashPatience = 10 * time.Second
+
+// hasher hashes passwords, a few at once.
+type hasher struct{ turns chan struct{} }
+
+func newHasher() hasher { return hasher{make(chan struct{}, hashesAtOnce)} }
+
+// turn waits for a turn; the caller calls done.
+func (h hasher) turn(ctx context.Context) (done func(), err error) {
+	patience := time.NewTimer(hashPatience)
+	defer patience.Stop()
+	select {
+	case h.turns <- struct{}{}:
+		return func() { <-h.turns }, nil
+	case <-patience.C:
+		return nil, ErrBusy
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// hash gives the standard text form of a new hash:
+// $argon2id$v=19$m=19456,t=2,p=1$salt$hash.
+func (h hasher) hash(ctx context.Context, password string) (string, error) {
+	done, err := h.turn(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer done()
+	salt := make([]byte, hashSalt)
+	rand.Read(salt) // never fails (crypto/rand)
+	p := hashed{memory: hashMemory, passes: hashPasses, lanes: hashLanes, salt: salt}
+	p.key = p.of(password, hashKey)
+	return p.String(), nil
+}
+
+// check says whether a password has a hash, and whether the hash was made with
+// other parameters than today's. An empty hash is no password's, and takes as
+// long to find out.
+func (h hasher) check(ctx context.Context, password, hash string) (ok, stale bool, err error) {
+	p, err := parseHash(hash)
+	none := hash == ""
+	if none {
+		p, err = hashed{memory: hashMemory, passes: hashPasses, lanes: hashLanes, salt: make([]byte, hashSalt), key: make([]byte, hashKey)}, nil
+	}
+	if err != nil {
+		return false, false, err
+	}
+	done, err := h.turn(ctx)
+	if err != nil {
+		return false, false, err
+	}
+	defer done()
+	same := subtle.ConstantTimeCompare(p.of(password, len(p.key)), p.key) == 1
+	stale = p.memory != hashMemory || p.passes != hashPasses || p.lanes != hashLanes || len(p.key) != hashKey || len(p.salt) != hashSalt
+	return same && !none, stale, nil
+}
+
+// hashed is a hash with its parameters.
+type hashed struct {
+	memory, passes uint32
+	lanes          uint8
+	salt, key      []byte
+}
+
+// of hashes a password with these parameters. The same characters may be typed
+// as different code points; NFC makes them the same.
+func (p hashed) of(password string, length int) []byte {
+	return argon2.IDKey([]byte(norm.NFC.String(password)), p.salt, p.passes, p.memory, p.lanes, uint32(length))
+}
+
+// String gives the standard text form.
+func (p hashed) String() string {
+	enc := base64.RawStdEncoding
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, p.memory, p.passes, p.lanes, enc.EncodeToString(p.salt), enc.EncodeToString(p.key))
+}
+
+// errHash: the store holds what this program has not written.
+var errHash = errors.New("the stored password hash has an unknown form or unreasonable parameters")
+
+// parseHash reads the standard text form. It takes no parameters that would cost
+// much more than today's: whoever can write the database could stop the server.
+func parseHash(text string) (hashed, error) {
+	var (
+		p       hashed
+		version int
+	)
+	parts := strings.Split(text, "$")
+	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" {
+		return hashed{}, errHash
+	}
+	if _, err := fmt.Sscanf(parts[2], "v=%d", &version); err != nil || version != argon2.Version {
+		return hashed{}, errHash
+	}
+	if _, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &p.memory, &p.passes, &p.lanes); err != nil {
+		return hashed{}, errHash
+	}
+	var errSalt, errKey error
+	p.salt, errSalt = base64.RawStdEncoding.Strict().DecodeString(parts[4])
+	p.key, errKey = base64.RawStdEncoding.Strict().DecodeString(parts[5])
+	reasonable := p.memory >= 8<<10 && p.memory <= 128<<10 && p.passes >= 1 && p.passes <= 10 && p.lanes >= 1 && p.lanes <= 8 &&
+		len(p.salt) >= 8 && len(p.salt) <= 64 && len(p.key) >= 16 && len(p.key) <= 64
+	if errSalt != nil || errKey != nil || !reasonable || p.String() != text {
+		return hashed{}, errHash
+	}
+	return p, nil
+}
+
+// CheckPassword says whether a password may be chosen by a person. The error is
+// one of ErrPassword….
+func CheckPassword(password string, p *Person) error {
+	if !utf8.ValidString(password) || strings.ContainsRune(password, 0) {
+		return ErrPasswordText
+	}
+	password = norm.NFC.String(password)
+	switch n := utf8.RuneCountInString(password); {
+	case n < MinPassword:
+		return ErrPasswordShort
+	case n > MaxPassword:
+		return ErrPasswordLong
+	}
+	plain := strings.ToLower(strings.TrimSpace(password))
+	mailbox, _, _ := strings.Cut(p.Login, "@")
+	for _, own := range []string{p.Login, mailbox, p.Name} {
+		if own = strings.ToLower(norm.NFC.String(own)); plain == own || core(plain) == own {
+			return ErrPasswordSelf
+		}
+	}
+	if common(plain) {
+		return ErrPasswordCommon
+	}
+	return nil
+}
+
+// core is a password without the digits and signs that people hang on to a word.
+func core(plain string) string { return strings.Trim(plain, "0123456789!?.,-_*#+$%&/()= ") }
+
+// common says whether a password, in lower case, is among those that are tried
+// first: one of the list, with or without digits and signs around it, only a few
+// digits, a few characters again and again, or a row of them.
+func common(plain string) bool {
+	word := core(plain)
+	if _, listed := commonPasswords()[word]; listed || word == "" && len(plain) < 20 {
+		return true
+	}
+	for n := range min(6, len(plain)) { // in bytes: of what repeats in characters, more is needed only beyond Latin
+		if unit := plain[:n+1]; strings.Repeat(unit, len(plain)/len(unit)+1)[:len(plain)] == plain {
+			return true
+		}
+	}
+	for _, row := range []string{"abcdefghijklmnopqrstuvwxyz", "qwertzuiopasdfghjklyxcvbnm", "qwertyuiopasdfghjklzxcvbnm"} {
+		if len(word) >= 4 && strings.Contains(row, word) {
+			return true
+		}
+	}
+	return false
+}
+
+// commonPasswords are what people choose who must choose something long, without
+// what they hang on to it.
+func commonPasswords() map[string]struct{} {
+	list := strings.Fields(`
+		password passwort passw0rd p@ssw0rd p@ssword pa$$word mypassword meinpasswort passwordpassword passwortpasswort
+		password1password passwort1passwort thisismypassword dasistmeinpasswort letmeinplease letmein iloveyou ichliebedich
+		iloveyouforever ichliebedichsehr administrator adminadmin administratoradmin admin rootroot superuser changeme
+		changemenow changemeplease geheim geheimesgeheim supergeheim sehrgeheim topsecret secretsecret welcome welcomehome
+		willkommen willkommenzuhause herzlichwillkommen hallohallo hallo hellohello helloworld sonnenschein sunshine
+		schatz schatzi mausi princess prinzessin baseball football fussball fußball basketball trustnoone trustno starwars
+		masterofpuppets superman batman dragon monkey michael daniel thomas alexander schalke borussia bayernmünchen
+		bayernmuenchen deutschland germany hamburg berlin augsburg integreat zammad deskbridge winter sommer frühling
+		fruehling herbst spring summer autumn frühling correcthorsebatterystaple qwertyuiop qwertzuiop qwerty qwertz asdfghjkl
+		yxcvbnm zxcvbnm 1q2w3e4r5t6y 1q2w3e4r5t6z q1w2e3r4t5y6 q1w2e3r4t5z6 1qaz2wsx3edc qazwsxedc 1qay2wsx3edc abcdefghijkl
+		testtest testtesttest test testpassword testpasswort temppassword temporary default standard login loginlogin kennwort
+		meinkennwort computer internet blink whatever nothing something unknown`)
+	set := make(map[string]struct{}, len(list))
+	for _, word := range list {
+		set[strings.Trim(word, "0123456789")] = struct{}{}
+	}
+	return set
+}

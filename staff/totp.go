@@ -1,0 +1,47 @@
+package staff
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/pquerna/otp"
+	"github.com/pquerna/otp/hotp"
+	"github.com/pquerna/otp/totp"
+
+	"deskbridge/bridge"
+)
+
+// totpPeriod is how long a code is shown (RFC 6238). The one before and the one
+// after are taken too, since clocks of phones are a little off.
+const totpPeriod = 30 * time.Second
+
+// Factor is a second factor that is being set up: an authenticator app reads the
+// address as a QR code, or its owner types the secret.
+type Factor struct {
+	Secret  bridge.Secret // base32
+	Address bridge.Secret // otpauth://…, which holds the secret
+}
+
+// newFactor makes the secret of a second factor.
+func newFactor(p *Person) (Factor, error) {
+	key, err := totp.Generate(totp.GenerateOpts{Issuer: "Deskbridge", AccountName: p.Login})
+	if err != nil {
+		return Factor{}, fmt.Errorf("make second factor: %w", err)
+	}
+	return Factor{bridge.Secret(key.Secret()), bridge.Secret(key.String())}, nil
+}
+
+// codeStep gives the step of a code that is valid now and newer than the last
+// one that was taken; ErrCode if it is none.
+func codeStep(secret bridge.Secret, code string, last int64, now time.Time) (int64, error) {
+	code = strings.Join(strings.Fields(code), "") // apps show it in two groups
+	current := now.Unix() / int64(totpPeriod/time.Second)
+	for step := current - 1; step <= current+1; step++ {
+		ok, err := hotp.ValidateCustom(code, uint64(step), string(secret), hotp.ValidateOpts{Digits: otp.DigitsSix, Algorithm: otp.AlgorithmSHA1})
+		if err == nil && ok && step > last {
+			return step, nil
+		}
+	}
+	return 0, ErrCode
+}
