@@ -39,8 +39,21 @@ type Deps struct {
 	Regions  *bridge.Regions
 	Accounts *staff.Accounts
 	Sessions *Sessions
-	Log      *slog.Logger
-	Now      func() time.Time
+
+	Statistics bridge.StatisticsStore
+	Experiment bridge.ExperimentStore
+	Chats      bridge.ChatListStore
+	Audit      bridge.AuditStore
+	Closer     *bridge.Closer
+	Eraser     *bridge.Eraser
+	Hasher     bridge.Hasher
+	TicketURL  func(*bridge.Region, bridge.TicketID) string
+	// DeskSilent says since when a region's Zammad has not answered (zero: it
+	// does), and whether it was called at all since the process runs.
+	DeskSilent func(*bridge.Region) (since time.Time, called bool)
+
+	Log *slog.Logger
+	Now func() time.Time
 }
 
 // Door answers the console's requests.
@@ -71,6 +84,9 @@ func New(deps Deps) (*Door, error) {
 func (d *Door) routes() []route {
 	return slices.Concat(
 		d.homeRoutes(),
+		d.overviewRoutes(),
+		d.experimentRoutes(),
+		d.chatsRoutes(),
 	)
 }
 

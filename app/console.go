@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"deskbridge/admin"
+	"deskbridge/bridge"
 	"deskbridge/server"
 )
 
@@ -17,6 +18,9 @@ const (
 func (a *App) mountConsole(frame *server.Server) error {
 	console, err := admin.New(admin.Deps{
 		Regions: a.Regions, Accounts: a.Accounts, Sessions: a.Sessions,
+		Statistics: a.Store, Experiment: a.Store, Chats: a.Store, Audit: a.Store,
+		Closer: bridge.NewCloser(bridge.CloserDeps{Store: a.Store, Desk: a.Desk, Publisher: a.watermarks, Now: a.now}),
+		Eraser: a.eraser, Hasher: a.Hasher, TicketURL: a.Desk.TicketURL, DeskSilent: a.calls.silentSince,
 		Log: a.log, Now: a.now,
 	})
 	if err != nil {

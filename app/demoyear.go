@@ -22,8 +22,8 @@ func (d *demo) inventYear(ctx context.Context, a *App) error {
 	return nil
 }
 
-// invented makes up the year before a time. What an hour is like depends on its
-// name and on nothing else, so a demo that starts again has the same past.
+// invented makes up the year before a time. It is the same for the same region
+// and time; an hour later nearly all of it is.
 func invented(region string, now time.Time) []bridge.HourStatistics {
 	name := fnv.New64a()
 	_, _ = name.Write([]byte(region)) // never fails (hash.Hash)
