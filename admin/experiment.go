@@ -141,21 +141,19 @@ func (d *Door) experimentCSV(r *Request) error {
 	if err != nil {
 		return err
 	}
-	rows := [][]string{{
+	table := r.Spreadsheet(fmt.Sprintf("%s-%s.csv", r.Region.Slug, d.Now().UTC().Format(time.DateOnly)),
 		r.T("experiment.csv_day"), r.T("experiment.csv_group"), r.T("experiment.asked"), r.T("experiment.opened"), r.T("experiment.chats"),
-		r.T("experiment.messages"), r.T("experiment.answered"), r.T("experiment.csv_median"),
-	}}
+		r.T("experiment.messages"), r.T("experiment.answered"), r.T("experiment.csv_median"))
 	for _, day := range c.Cohorts {
 		for _, side := range []arm{{Key: "served", Arm: day.Served}, {Key: "unserved", Arm: day.Unserved}} {
-			group, median := "experiment.arm."+side.Key, ""
+			group, median := "experiment.arm."+side.Key, any(nil)
 			if m := experiment.MedianOf(side.FirstAnswers); m.N > 0 {
-				median = strconv.Itoa(int(m.Value.Round(time.Minute) / time.Minute))
+				median = int(m.Value.Round(time.Minute) / time.Minute)
 			}
-			rows = append(rows, []string{
-				day.Day, r.T(group), strconv.Itoa(side.Asked), strconv.Itoa(side.Opened), strconv.Itoa(side.Chats),
-				strconv.Itoa(side.Messages), strconv.Itoa(side.Answered), median,
-			})
+			if err := table.Row(day.Day, r.T(group), side.Asked, side.Opened, side.Chats, side.Messages, side.Answered, median); err != nil {
+				return fmt.Errorf("write the table: %w", err)
+			}
 		}
 	}
-	return r.CSV(fmt.Sprintf("%s-%s.csv", r.Region.Slug, d.Now().UTC().Format(time.DateOnly)), rows)
+	return table.Flush()
 }

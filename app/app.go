@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"deskbridge/admin"
+	"deskbridge/author"
 	"deskbridge/bridge"
 	"deskbridge/config"
 	"deskbridge/identity"
@@ -30,6 +31,7 @@ type App struct {
 
 	Accounts *staff.Accounts
 	Sessions *admin.Sessions
+	Team     *author.Chat
 
 	cfg        config.Config
 	log        *slog.Logger
@@ -129,17 +131,21 @@ func (a *App) assemble(ctx context.Context) error {
 	})
 	a.Accounts = staff.NewAccounts(staff.Deps{Store: a.Store, Log: a.log, Now: a.now})
 	a.Sessions = admin.NewSessions(a.Store.Sessions(), sessionLife, sessionIdle)
+	if a.Team, err = a.newTeam(); err != nil {
+		return err
+	}
 	a.identity = identity.New(identity.Config{Log: a.log, Now: a.now})
 	keeper := bridge.NewKeeper(bridge.KeeperDeps{
 		Jobs: a.Store, Lanes: a.Store, Regions: a.Regions, Publisher: a.watermarks, Log: a.log, Now: a.now,
 		DeliveryDays: a.cfg.Retention.DeliveryDays, ExposureDays: a.cfg.Retention.ExposureDays, JobRunDays: a.cfg.Retention.JobRunDays,
 		StatisticsDays: a.cfg.Retention.StatisticsDays,
+		AuditDays:      a.cfg.Retention.AuditDays,
 	})
 	tally := bridge.NewTally(bridge.TallyDeps{Store: a.Store, Regions: a.Regions, Now: a.now, ExposureDays: a.cfg.Retention.ExposureDays})
 	a.Jobs, err = jobs.New(jobs.Deps{
 		Store: a.Store, Instance: a.cfg.Instance, Now: a.now, Log: a.log,
 		Jobs: []jobs.Job{
-			{Name: "prune", Schedule: a.cfg.Jobs.Prune, Run: keeper.Prune},
+			{Name: "prune", Schedule: a.cfg.Jobs.Prune, Run: a.prune(keeper)},
 			{Name: "reconcile", Schedule: a.cfg.Jobs.Reconcile, Run: a.receiver.Reconcile, Quiet: true},
 			{Name: "outbox-sweep", Schedule: a.cfg.Jobs.OutboxSweep, Run: keeper.Sweep, Quiet: true},
 			{Name: "tally", Schedule: a.cfg.Jobs.Tally, Run: tally.Run, Quiet: true},

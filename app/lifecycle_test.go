@@ -506,7 +506,7 @@ func (r *rig) fillIn(id zammad.TicketID) {
 
 func (r *rig) letters() []bridge.Letter {
 	r.t.Helper()
-	letters, err := r.app.Store.Letters(r.t.Context())
+	letters, err := r.app.Store.Letters(r.t.Context(), bridge.LetterQuery{})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -556,7 +556,7 @@ func TestAMandatoryAttributeMakesDeadLetters(t *testing.T) {
 		r.wantStatus(bridge.StatusSent, bridge.StatusFailed)
 
 		r.fillIn(ticket) // the administrator mends it
-		if err := r.app.Store.RetryLetter(t.Context(), letters[0].ID, time.Now().Add(r.ahead)); err != nil {
+		if _, err := r.app.Store.RetryLetters(t.Context(), 0, []bridge.WorkID{letters[0].ID}, time.Now().Add(r.ahead)); err != nil {
 			t.Fatal(err)
 		}
 		r.wantStatus(bridge.StatusSent, bridge.StatusQueued)

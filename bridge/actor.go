@@ -66,6 +66,9 @@ type FieldChange struct {
 type AuditQuery struct {
 	Regions []RegionID // only these; nil: all, and those of the whole installation
 	Action  string     // only actions that begin so; empty: all
+	Actor   string     // only of whoever had this name; empty: of all
+	Since   time.Time  // only at it or later; zero: from the beginning
+	Until   time.Time  // only before it; zero: to the end
 	Before  int64      // only ids below it, for paging; 0: from the newest
 	Limit   int
 }

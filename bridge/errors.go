@@ -88,10 +88,12 @@ func Catalogue() []*Error {
 
 // Errors between the rooms; none of them reaches a client as it is.
 var (
-	ErrClaimLost     = errors.New("the claim was lost: somebody else works on this lane")
-	ErrTicketUnknown = errors.New("no chat has this ticket")
-	ErrTicketRead    = errors.New("the ticket was read anew in the meantime")
-	ErrLetterUnknown = errors.New("there is no such dead letter")
-	ErrRegionExists  = errors.New("there is already a region with this slug")
-	ErrRegionChanged = errors.New("the region was changed by somebody else in the meantime")
+	ErrClaimLost       = errors.New("the claim was lost: somebody else works on this lane")
+	ErrTicketUnknown   = errors.New("no chat has this ticket")
+	ErrTicketRead      = errors.New("the ticket was read anew in the meantime")
+	ErrLetterUnknown   = errors.New("there is no such dead letter")
+	ErrDeliveryUnknown = errors.New("there is no such delivery, or nothing is left to do with it")
+	ErrTesterUnknown   = errors.New("nobody has set anything for this device")
+	ErrRegionExists    = errors.New("there is already a region with this slug")
+	ErrRegionChanged   = errors.New("the region was changed by somebody else in the meantime")
 )

@@ -36,7 +36,7 @@ func (l *lanes) pass(span time.Duration) {
 
 func (l *lanes) letters() []bridge.Letter {
 	l.t.Helper()
-	letters, err := l.store.Letters(l.t.Context())
+	letters, err := l.store.Letters(l.t.Context(), bridge.LetterQuery{})
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func TestTheAgentsAreToldOnceOfARefusedMessage(t *testing.T) {
 	}
 
 	// Tried again and refused again: the note is there already.
-	if err := l.store.RetryLetter(t.Context(), letters[0].ID, l.now); err != nil {
+	if _, err := l.store.RetryLetters(t.Context(), 0, []bridge.WorkID{letters[0].ID}, l.now); err != nil {
 		t.Fatal(err)
 	}
 	l.wantStatus(bridge.StatusSent, bridge.StatusQueued)
@@ -113,7 +113,7 @@ func TestTheAgentsAreToldOnceOfARefusedMessage(t *testing.T) {
 
 	// And in the end it fits.
 	l.desk.post = nil
-	if err := l.store.RetryLetter(t.Context(), l.letters()[0].ID, l.now); err != nil {
+	if _, err := l.store.RetryLetters(t.Context(), 0, []bridge.WorkID{l.letters()[0].ID}, l.now); err != nil {
 		t.Fatal(err)
 	}
 	l.step(time.Second)
@@ -276,7 +276,7 @@ func TestARefusalOfFilesIsTold(t *testing.T) {
 		t.Errorf("%+v", m[1])
 	}
 	l.desk.post = func(p bridge.Post) error { carried = p.Files; return nil }
-	if err := l.store.RetryLetter(t.Context(), l.letters()[0].ID, l.now); err != nil {
+	if _, err := l.store.RetryLetters(t.Context(), 0, []bridge.WorkID{l.letters()[0].ID}, l.now); err != nil {
 		t.Fatal(err)
 	}
 	l.pass(time.Minute)

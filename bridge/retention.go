@@ -29,6 +29,7 @@ type KeeperDeps struct {
 	Now       func() time.Time
 	// Days; zero means the default.
 	DeliveryDays, ExposureDays, JobRunDays, StatisticsDays int
+	AuditDays                                              int // zero: the audit is kept for ever
 }
 
 // Keeper keeps house: what is older than the retention goes, and lanes that
@@ -58,6 +59,9 @@ func (k *Keeper) Prune(ctx context.Context, dryRun bool) (map[string]int, error)
 		Deliveries: days(k.DeliveryDays), Exposures: days(k.ExposureDays), JobRuns: days(k.JobRunDays), Erasures: days(erasureDays),
 		Statistics: days(k.StatisticsDays),
 		Expired:    now,
+	}
+	if k.AuditDays > 0 {
+		cutoffs.Audit = days(k.AuditDays)
 	}
 	for _, r := range k.Regions.All() {
 		cutoffs.Regions[r.ID] = now.Add(-r.Retention())

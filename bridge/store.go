@@ -41,7 +41,7 @@ type Accepted struct {
 
 // Standing is what the gate must know of a device.
 type Standing struct {
-	Override gate.Override // set by an admin
+	Override gate.Override // set by an admin, and not ended
 	Running  bool          // has a current chat that is not expired
 	Sticky   bool          // once opened a chat here
 }
@@ -80,12 +80,14 @@ type ChatStore interface {
 
 // Exposure is the first time on a day that a device was told a decision.
 type Exposure struct {
-	Region RegionID
-	Device DeviceHash
-	Day    string // UTC, 2006-01-02
-	Served bool
-	Reason gate.Reason
-	At     time.Time
+	Region     RegionID
+	Device     DeviceHash
+	Day        string // UTC, 2006-01-02
+	Served     bool
+	Reason     gate.Reason
+	At         time.Time
+	Language   string // of the question; empty: it named none
+	AppVersion string // as the app said, if the gate can read it
 }
 
 // LaneStore is what the pump needs.
@@ -111,21 +113,6 @@ type LaneStore interface {
 	Release(ctx context.Context, c Claim, due time.Time) error
 	// Sweep repairs lanes that have work but no due time; it returns how many.
 	Sweep(ctx context.Context, now time.Time, dryRun bool) (int, error)
-}
-
-// LetterStore is what operators need for dead letters. A message that was found
-// in its ticket after all is none any more.
-type LetterStore interface {
-	// Letters lists the dead letters, oldest first.
-	Letters(ctx context.Context) ([]Letter, error)
-	// RetryLetter puts a letter at the end of its lane, as if it was new: what
-	// waits there already stays before it, since the head of a lane may be in
-	// doubt. The device sees it queued. The error is ErrLetterUnknown if there
-	// is no such letter.
-	RetryLetter(ctx context.Context, id WorkID, now time.Time) error
-	// DropLetter forgets a letter; for the device it stays failed. The error is
-	// ErrLetterUnknown if there is no such letter.
-	DropLetter(ctx context.Context, id WorkID) error
 }
 
 // TicketStore is what the way back needs.
@@ -167,7 +154,19 @@ type InboxStore interface {
 	RetryDelivery(ctx context.Context, claim string, id DeliveryID, due time.Time, reason string) error
 }
 
-// RegionStore keeps regions and testers.
+// DeliveryStore is what people need of the inbox; never what deliveries say.
+type DeliveryStore interface {
+	Deliveries(ctx context.Context, q DeliveryQuery) ([]DeliveryRecord, error)
+	// RelayNow makes those of the deliveries due that wait; DropDeliveries ends
+	// those that wait or were given up, as DeliveryDropped, and drops what they
+	// say. Both leave out what is not of the region (0: any), are one
+	// transaction with its audit, and give how many there were. The error is
+	// ErrDeliveryUnknown if there were none.
+	RelayNow(ctx context.Context, region RegionID, ids []DeliveryID, now time.Time) (int, error)
+	DropDeliveries(ctx context.Context, region RegionID, ids []DeliveryID, now time.Time) (int, error)
+}
+
+// RegionStore keeps regions.
 type RegionStore interface {
 	Regions(ctx context.Context) ([]*Region, error)
 	// AddRegion stores a new region and fills ID, Version, Desk and Salt. The
@@ -178,15 +177,6 @@ type RegionStore interface {
 	SaveRegion(ctx context.Context, r *Region) error
 	// RemoveRegion removes a region with all that belongs to it.
 	RemoveRegion(ctx context.Context, id RegionID) error
-	SetTester(ctx context.Context, r RegionID, d DeviceHash, o gate.Override, now time.Time) error
-	Testers(ctx context.Context, r RegionID) ([]Tester, error)
-}
-
-// Tester is a device whose gate decision an admin has set.
-type Tester struct {
-	Device   DeviceHash
-	Override gate.Override
-	SetAt    time.Time
 }
 
 // JobStore is what jobs need: leases, run records and pruning.
@@ -194,8 +184,13 @@ type JobStore interface {
 	// Lease takes or prolongs the named lease for holder until then; false
 	// says that somebody else holds it.
 	Lease(ctx context.Context, name, holder string, now, until time.Time) (bool, error)
+	// LeaseRun is Lease for a run that a person asked for, and puts that into
+	// the audit where the lease was free.
+	LeaseRun(ctx context.Context, job, holder string, dryRun bool, now, until time.Time) (bool, error)
+	// Leased lists the names of the leases that are held and begin so.
+	Leased(ctx context.Context, prefix string, now time.Time) ([]string, error)
 	RecordRun(ctx context.Context, run JobRun) error
-	Runs(ctx context.Context, limit int) ([]JobRun, error)
+	Runs(ctx context.Context, q RunQuery) ([]JobRun, error)
 	// Prune removes what is older than the cut-offs, in small steps, and counts
 	// what it removed; a dry run counts what it would remove. A device that is
 	// removed with its last chat is told as a Change with Seq 0.
@@ -223,8 +218,9 @@ type OverviewStore interface {
 // ChangeStore lets the instances of an installation see each other's changes.
 type ChangeStore interface {
 	// ChangedSince lists the devices whose history changed at or after since
-	// (the time that the writer gave as now), each with its newest Seq. It
-	// needs an index, since it is asked twice a second.
+	// (the time that the writer gave as now), each with its newest Seq, and what
+	// stands for the staff's rooms (see Change). It needs an index, since it is
+	// asked twice a second.
 	ChangedSince(ctx context.Context, since time.Time) ([]Change, error)
 }
 
@@ -238,7 +234,9 @@ type Store interface {
 	TicketStore
 	WaitingStore
 	InboxStore
+	DeliveryStore
 	RegionStore
+	TesterStore
 	RightsStore
 	JobStore
 	OverviewStore

@@ -88,21 +88,6 @@ type Failed struct {
 	ErrorID string
 }
 
-// Letter is a dead letter: a message that was set aside. It says everything but
-// what the message says.
-type Letter struct {
-	ID       WorkID    `json:"id"`
-	Region   string    `json:"region"` // slug
-	Chat     ChatID    `json:"chat"`
-	Ticket   TicketID  `json:"ticket,omitzero"` // of the chat; 0: none
-	Kind     WorkKind  `json:"kind"`
-	Code     string    `json:"code"` // as the device sees it
-	Reason   string    `json:"reason"`
-	ErrorID  string    `json:"error_id,omitzero"` // under which the desk's administrator finds the reason
-	Attempts int       `json:"attempts"`
-	SentAt   time.Time `json:"sent_at"` // when the device sent it
-}
-
 // Delivery is a stored webhook delivery.
 type Delivery struct {
 	ID       DeliveryID
@@ -123,7 +108,31 @@ const (
 	DeliveryUnknownTicket DeliveryOutcome = "unknown_ticket" // no chat here has this ticket
 	DeliveryOtherRegion   DeliveryOutcome = "other_region"   // the ticket is another region's chat
 	DeliveryFailed        DeliveryOutcome = "failed"         // given up after many tries; reconciliation repairs it
+	DeliveryDropped       DeliveryOutcome = "dropped"        // by a person
 )
+
+// DeliveryWaiting is the outcome of a delivery that has none yet.
+const DeliveryWaiting DeliveryOutcome = ""
+
+// DeliveryRecord says everything of a stored delivery but what it says.
+type DeliveryRecord struct {
+	ID       DeliveryID      `json:"id"`
+	Region   string          `json:"region"`  // slug
+	Outcome  DeliveryOutcome `json:"outcome"` // empty: it waits
+	Reason   string          `json:"reason"`  // why the last try failed, for operators
+	Attempts int             `json:"attempts"`
+	Received time.Time       `json:"received"`
+	Due      time.Time       `json:"due"`               // next try, while it waits
+	Finished time.Time       `json:"finished,omitzero"` // zero: it waits
+}
+
+// DeliveryQuery asks for deliveries, the newest first.
+type DeliveryQuery struct {
+	Region   RegionID          // only of this one; 0: of all
+	Outcomes []DeliveryOutcome // only with one of these; nil: with any
+	Before   DeliveryID        // only ids below it, for paging; 0: from the newest
+	Limit    int
+}
 
 // Receipt is what was read of a ticket, to be recorded in one step.
 type Receipt struct {
@@ -153,8 +162,13 @@ type KnownTicket struct {
 	CheckedAt time.Time          // the ChangedAt up to which visibility was compared
 }
 
+// RunLease begins the name of the lease that is held while a job runs; the
+// job's name follows.
+const RunLease = "run:"
+
 // JobRun is the record of one run of a job.
 type JobRun struct {
+	ID       int64 // set by Runs
 	Job      string
 	Instance string
 	DryRun   bool
@@ -162,6 +176,13 @@ type JobRun struct {
 	Ended    time.Time
 	Counts   map[string]int // what it did, or would do, by name
 	Error    string
+}
+
+// RunQuery asks for run records, the newest first.
+type RunQuery struct {
+	Job    string // only of this one; empty: of all
+	Before int64  // only ids below it, for paging; 0: from the newest
+	Limit  int
 }
 
 // PruneCutoffs says what is old enough to go. Regions maps each region to the
@@ -175,5 +196,6 @@ type PruneCutoffs struct {
 	JobRuns    time.Time
 	Erasures   time.Time // that are done
 	Statistics time.Time
-	Expired    time.Time // sessions and one-time links that ended before then
+	Audit      time.Time // zero: it is kept for ever
+	Expired    time.Time // sessions, one-time links and overrides that ended before then
 }

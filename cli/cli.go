@@ -9,10 +9,12 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/user"
 
 	"github.com/alecthomas/kong"
 
 	"deskbridge/app"
+	"deskbridge/bridge"
 	"deskbridge/config"
 	"deskbridge/server"
 	"deskbridge/telemetry"
@@ -29,19 +31,21 @@ type World struct {
 type commands struct {
 	Config string `short:"c" placeholder:"FILE" help:"YAML file with settings. Default: the one that DESKBRIDGE_CONFIG names, or none."`
 
-	Serve    serveCmd    `cmd:"" help:"Run the bridge: device API, webhooks, jobs."`
-	Demo     demoCmd     `cmd:"" help:"Run bridge, simulated Zammad, chat page and desk page, and print where to click."`
-	Simulate simulateCmd `cmd:"" help:"Run the simulated Zammad alone, for developers of apps."`
-	Migrate  migrateCmd  `cmd:"" help:"Bring the database to this version's schema and end."`
-	Region   regionCmd   `cmd:"" help:"Regions: who is served, and by which Zammad."`
-	Tester   testerCmd   `cmd:"" help:"Devices for which you decide what the gate says."`
-	Jobs     jobsCmd     `cmd:"" help:"What the clock starts."`
-	Chats    chatsCmd    `cmd:"" help:"Numbers and states of chats, by region; never contents."`
-	Letters  lettersCmd  `cmd:"" help:"Messages that Zammad refused for good: list, show, retry, drop."`
-	Settings configCmd   `cmd:"" name:"config" help:"Print the effective settings, with secrets masked."`
-	Doctor   doctorCmd   `cmd:"" help:"Check settings, database, key, Redis and each region's Zammad, and say how to mend what is wrong."`
-	Health   healthCmd   `cmd:"" help:"Ask a running serve on this machine whether it lives (for health checks of containers)."`
-	Version  versionCmd  `cmd:"" help:"Print the version."`
+	Serve      serveCmd      `cmd:"" help:"Run the bridge: device API, webhooks, jobs."`
+	Demo       demoCmd       `cmd:"" help:"Run bridge, simulated Zammad, chat page and desk page, and print where to click."`
+	Simulate   simulateCmd   `cmd:"" help:"Run the simulated Zammad alone, for developers of apps."`
+	Migrate    migrateCmd    `cmd:"" help:"Bring the database to this version's schema and end."`
+	Region     regionCmd     `cmd:"" help:"Regions: who is served, and by which Zammad."`
+	Tester     testerCmd     `cmd:"" help:"Devices for which you decide what the gate says."`
+	Jobs       jobsCmd       `cmd:"" help:"What the clock starts."`
+	Chats      chatsCmd      `cmd:"" help:"Numbers and states of chats, by region; never contents."`
+	Letters    lettersCmd    `cmd:"" help:"Messages that Zammad refused for good: list, show, retry, drop."`
+	Deliveries deliveriesCmd `cmd:"" help:"Webhook deliveries of Zammad: list, retry, drop; never what they say."`
+	Audit      auditCmd      `cmd:"" help:"Who changed what: list, export."`
+	Settings   configCmd     `cmd:"" name:"config" help:"Print the effective settings, with secrets masked."`
+	Doctor     doctorCmd     `cmd:"" help:"Check settings, database, key, Redis and each region's Zammad, and say how to mend what is wrong."`
+	Health     healthCmd     `cmd:"" help:"Ask a running serve on this machine whether it lives (for health checks of containers)."`
+	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
 
 // invocation is one run of the program, handed to commands.
@@ -146,7 +150,16 @@ func (s *invocation) withApp(use func(*app.App) error) error {
 	if err != nil {
 		return err
 	}
+	s.ctx = bridge.WithActor(s.ctx, bridge.Actor{Kind: bridge.ActorCommand, Name: account()})
 	return errors.Join(use(a), a.Close())
+}
+
+// account is who runs the command, as the audit names them.
+func account() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return "command line" // as in a container, where the number of the user has no name
 }
 
 // printJSON prints v as one indented document.

@@ -41,7 +41,7 @@ func ExitCodes() map[int]string {
 		ExitSchema:   "the database has the schema of a newer version",
 		ExitKey:      "the secret key is missing, unreadable or another one than the database was written with",
 		ExitListen:   "the address cannot be listened on",
-		ExitNotFound: "there is no such region, job or letter",
+		ExitNotFound: "there is no such region, job, letter or delivery",
 		ExitConflict: "it exists already, was changed by somebody else in the meantime, or runs already",
 		ExitJob:      "the job failed",
 		ExitHealth:   "health: nothing answers, or it is not well",
@@ -78,7 +78,7 @@ func exitCode(err error) int {
 		return withCode.code
 	case errors.Is(err, bridge.ErrRegionExists), errors.Is(err, bridge.ErrRegionChanged), errors.Is(err, jobs.ErrRunning):
 		return ExitConflict
-	case errors.As(err, &unknownJob), errors.Is(err, bridge.ErrLetterUnknown):
+	case errors.As(err, &unknownJob), errors.Is(err, bridge.ErrLetterUnknown), errors.Is(err, bridge.ErrDeliveryUnknown):
 		return ExitNotFound
 	default:
 		return ExitFailure

@@ -44,7 +44,7 @@ func (c *jobsListCmd) Run(s *invocation) error {
 		Last     *runView  `json:"last,omitempty"`
 	}
 	return s.withApp(func(a *app.App) error {
-		runs, err := a.Store.Runs(s.ctx, runsShown)
+		runs, err := a.Store.Runs(s.ctx, bridge.RunQuery{Limit: runsShown})
 		if err != nil {
 			return err
 		}

@@ -23,14 +23,27 @@ type lettersCmd struct {
 
 // lettersOf lists the letters of a region, or of all.
 func (s *invocation) lettersOf(a *app.App, region string) ([]bridge.Letter, error) {
-	if _, known := a.Regions.BySlug(region); region != "" && !known {
-		return nil, coded(ExitNotFound, fmt.Errorf("there is no region %q", region))
+	id, err := regionID(a, region)
+	if err != nil {
+		return nil, err
 	}
-	letters, err := a.Store.Letters(s.ctx)
+	letters, err := a.Store.Letters(s.ctx, bridge.LetterQuery{Region: id})
 	if err != nil {
 		return nil, fmt.Errorf("read letters: %w", err)
 	}
-	return slices.DeleteFunc(letters, func(l bridge.Letter) bool { return region != "" && l.Region != region }), nil
+	return letters, nil
+}
+
+// regionID gives the id of a region by its slug; 0, which is all, without one.
+func regionID(a *app.App, slug string) (bridge.RegionID, error) {
+	if slug == "" {
+		return 0, nil
+	}
+	region, known := a.Regions.BySlug(slug)
+	if !known {
+		return 0, coded(ExitNotFound, fmt.Errorf("there is no region %q", slug))
+	}
+	return region.ID, nil
 }
 
 type lettersListCmd struct {
@@ -127,19 +140,11 @@ func (c *lettersRetryCmd) Run(s *invocation) error {
 				ids = append(ids, l.ID)
 			}
 		}
-		queued := 0
-		for _, id := range ids {
-			err := a.Store.RetryLetter(s.ctx, id, time.Now())
-			if c.All && errors.Is(err, bridge.ErrLetterUnknown) {
-				continue // gone since the list was read
-			}
-			if err != nil {
-				return fmt.Errorf("letter %d: %w", id, err)
-			}
-			queued++
-		}
+		queued, err := inSteps(ids, bridge.ErrLetterUnknown, func(ids []bridge.WorkID) (int, error) {
+			return a.Store.RetryLetters(s.ctx, 0, ids, time.Now())
+		})
 		s.printf("%s queued again.\n", messages(queued))
-		return nil
+		return missing(err, !c.All && queued < len(ids), bridge.ErrLetterUnknown)
 	})
 }
 
@@ -150,14 +155,38 @@ type lettersDropCmd struct {
 // Run forgets letters.
 func (c *lettersDropCmd) Run(s *invocation) error {
 	return s.withApp(func(a *app.App) error {
-		for _, id := range c.ID {
-			if err := a.Store.DropLetter(s.ctx, id); err != nil {
-				return fmt.Errorf("letter %d: %w", id, err)
-			}
-		}
-		s.printf("%s dropped; on the device they stay failed.\n", messages(len(c.ID)))
-		return nil
+		dropped, err := inSteps(c.ID, bridge.ErrLetterUnknown, func(ids []bridge.WorkID) (int, error) {
+			return a.Store.DropLetters(s.ctx, 0, ids, time.Now())
+		})
+		s.printf("%s dropped; on the device they stay failed.\n", messages(dropped))
+		return missing(err, dropped < len(c.ID), bridge.ErrLetterUnknown)
 	})
+}
+
+// step is how many letters or deliveries are changed in one transaction: each
+// holds a device, and devices write between the steps.
+const step = 100
+
+// inSteps changes many things, and gives how many there were. That a step met
+// none of them (the error is unknown then) ends nothing.
+func inSteps[T any](ids []T, unknown error, change func(ids []T) (int, error)) (int, error) {
+	sum := 0
+	for some := range slices.Chunk(ids, step) {
+		n, err := change(some)
+		if err != nil && !errors.Is(err, unknown) {
+			return sum, err
+		}
+		sum += n
+	}
+	return sum, nil
+}
+
+// missing gives the error of changing many things, of which some may not have been there.
+func missing(err error, some bool, unknown error) error {
+	if err == nil && some {
+		return fmt.Errorf("of some of them: %w", unknown)
+	}
+	return err
 }
 
 func messages(n int) string {

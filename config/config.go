@@ -47,6 +47,7 @@ type Config struct {
 	CORS      CORS      `yaml:"cors" envPrefix:"CORS_"`
 	Jobs      Jobs      `yaml:"jobs" envPrefix:"JOBS_"`
 	Retention Retention `yaml:"retention" envPrefix:"RETENTION_"`
+	Author    Author    `yaml:"author" envPrefix:"AUTHOR_"`
 	Log       Log       `yaml:"log" envPrefix:"LOG_"`
 }
 
@@ -179,6 +180,16 @@ type Retention struct {
 	// Numbers of chats, messages and answers by the hour, in days. Default 1100,
 	// three years. They name nobody and stay when the chats themselves go.
 	StatisticsDays int `yaml:"statistics_days" env:"STATISTICS_DAYS"`
+	// The audit: who changed what, in days. Default 1095, which is three years;
+	// 0 keeps it for ever.
+	AuditDays int `yaml:"audit_days" env:"AUDIT_DAYS"`
+}
+
+// Author is the staff's own chat in the console.
+type Author struct {
+	// How long its messages are shown and kept, in days. Default 30; the job
+	// prune removes what is older, and threads of two persons that are empty then.
+	Days int `yaml:"days" env:"DAYS"`
 }
 
 // Log says what is written to standard error.
@@ -204,7 +215,8 @@ func Default() Config {
 		},
 		CORS:      CORS{Origins: []string{"*"}},
 		Jobs:      Jobs{Prune: "0 17 * * * *", Reconcile: "@every 30s", OutboxSweep: "@every 1m", Tally: "@every 5m"},
-		Retention: Retention{DeliveryDays: 7, ExposureDays: 90, JobRunDays: 90, StatisticsDays: 1100},
+		Retention: Retention{DeliveryDays: 7, ExposureDays: 90, JobRunDays: 90, StatisticsDays: 1100, AuditDays: 1095},
+		Author:    Author{Days: 30},
 		Log:       Log{Level: "info", Format: "text"},
 	}
 }

@@ -3,9 +3,9 @@
 //
 // A tick that no instance could take (all were down) is not made up for: every
 // job looks at the state of things and not at the time since its last run, so
-// the next tick does the work of both. A run that takes longer than its period
-// may overlap with the next one on another instance; jobs are built so that
-// this costs work and changes nothing.
+// the next tick does the work of both. A job never runs twice at once: a second
+// lease is held while it runs, for a tick or because a person asked. A tick that
+// meets a run is left out.
 package jobs
 
 import (
@@ -14,12 +14,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/robfig/cron/v3"
 
 	"deskbridge/bridge"
@@ -37,6 +37,12 @@ const (
 	// leaseGap is how long before the next tick the lease of a tick ends, so
 	// that it never stands in the way of that tick.
 	leaseGap = 10 * time.Millisecond
+
+	// runLease is how long the lease of a run holds unless it is prolonged, which
+	// is done every third of it. Failure policy: after a crash nothing can start
+	// the job for so long; while the database is away for longer, the job may be
+	// started a second time, which costs work and changes nothing.
+	runLease = 15 * time.Second
 )
 
 // Job is something that the clock starts.
@@ -59,6 +65,10 @@ type Job struct {
 type Store interface {
 	// Lease takes the named lease for holder; false: somebody else holds it.
 	Lease(ctx context.Context, name, holder string, now, until time.Time) (bool, error)
+	// LeaseRun takes the lease of a run, and notes in the audit who asked for it.
+	LeaseRun(ctx context.Context, job, holder string, dryRun bool, now, until time.Time) (bool, error)
+	// Leased lists the held leases whose names begin so.
+	Leased(ctx context.Context, prefix string, now time.Time) ([]string, error)
 	RecordRun(ctx context.Context, run bridge.JobRun) error
 }
 
@@ -74,15 +84,17 @@ type Deps struct {
 
 // Jobs is the clock and what it starts.
 type Jobs struct {
-	deps  Deps
-	tasks []*task // by name
+	deps   Deps
+	tasks  []*task                    // by name
+	holder string                     // of the leases of runs: two processes may share an instance's name by mistake
+	asked  chan func(context.Context) // runs that Start hands to Run
 }
 
 // task is a job with its parsed schedule.
 type task struct {
 	Job
 	schedule cron.Schedule
-	running  sync.Mutex // held while the job runs here
+	running  sync.Mutex // held while the job runs here; seize and its release
 }
 
 // Info describes a job for a list.
@@ -92,7 +104,7 @@ type Info struct {
 	Next     time.Time `json:"next"` // next tick, UTC
 }
 
-// ErrRunning says that the job is running in this process already.
+// ErrRunning says that the job is running already, here or on another instance.
 var ErrRunning = errors.New("the job is running already")
 
 // UnknownJobError says that there is no job of this name, and which there are.
@@ -115,7 +127,7 @@ func New(deps Deps) (*Jobs, error) {
 	if deps.Log == nil {
 		deps.Log = slog.Default()
 	}
-	j := &Jobs{deps: deps}
+	j := &Jobs{deps: deps, holder: uuid.NewString(), asked: make(chan func(context.Context))}
 	for _, job := range deps.Jobs {
 		schedule, err := parse(job.Schedule, deps.Now().UTC())
 		if err != nil {
@@ -185,27 +197,34 @@ func (j *Jobs) Run(ctx context.Context) error {
 		}))
 	}
 	clock.Start()
-	<-ctx.Done()
-	stopped := clock.Stop()
+	var asked sync.WaitGroup
+	for ctx.Err() == nil {
+		select {
+		case run := <-j.asked:
+			asked.Go(func() { run(work) })
+		case <-ctx.Done():
+		}
+	}
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		<-clock.Stop().Done()
+		asked.Wait()
+	}()
 	grace := time.NewTimer(stopGrace)
 	defer grace.Stop()
 	select {
-	case <-stopped.Done():
+	case <-stopped:
 	case <-grace.C:
 		cancel()
-		<-stopped.Done()
+		<-stopped
 	}
 	return nil
 }
 
-// tick runs a job for one tick, unless another instance has it, or the run of
-// an earlier tick still goes on here.
+// tick runs a job for one tick, unless another instance has it, or a run goes on
+// already.
 func (j *Jobs) tick(ctx context.Context, t *task, at time.Time) {
-	if !t.running.TryLock() {
-		j.deps.Log.Info("a tick was left out, because the job still runs", "job", t.Name)
-		return
-	}
-	defer t.running.Unlock()
 	until := t.schedule.Next(at).Add(-leaseGap)
 	mine, err := j.deps.Store.Lease(ctx, "job:"+t.Name, j.deps.Instance, at, until)
 	if err != nil {
@@ -215,6 +234,18 @@ func (j *Jobs) tick(ctx context.Context, t *task, at time.Time) {
 	if !mine {
 		return // another instance's tick, as it should be
 	}
+	release, err := j.seize(ctx, t, func(now, until time.Time) (bool, error) {
+		return j.deps.Store.Lease(ctx, bridge.RunLease+t.Name, j.holder, now, until)
+	})
+	if errors.Is(err, ErrRunning) {
+		j.deps.Log.Info("a tick was left out, because the job still runs", "job", t.Name)
+		return
+	}
+	if err != nil {
+		j.deps.Log.Error("a tick was left out, because the lease of its run could not be taken", "job", t.Name, "error", err)
+		return
+	}
+	defer release()
 	run := j.run(ctx, t, false)
 	if t.Quiet && run.Error == "" && !didAnything(run.Counts) {
 		return
@@ -222,68 +253,4 @@ func (j *Jobs) tick(ctx context.Context, t *task, at time.Time) {
 	if err := j.record(ctx, run); err != nil {
 		j.deps.Log.Error("a run was not recorded", "job", t.Name, "error", err)
 	}
-}
-
-// RunNow runs a job at once, whether or not an instance runs it for a tick. It
-// is always recorded. The run's own failure is in JobRun.Error and in the
-// error; further errors are *UnknownJobError, ErrRunning, and a record that
-// could not be written.
-func (j *Jobs) RunNow(ctx context.Context, name string, dryRun bool) (bridge.JobRun, error) {
-	t := j.find(name)
-	if t == nil {
-		known := make([]string, 0, len(j.tasks))
-		for _, t := range j.tasks {
-			known = append(known, t.Name)
-		}
-		return bridge.JobRun{}, &UnknownJobError{Name: name, Known: known}
-	}
-	if !t.running.TryLock() {
-		return bridge.JobRun{}, fmt.Errorf("job %s: %w", name, ErrRunning)
-	}
-	defer t.running.Unlock()
-	run := j.run(ctx, t, dryRun)
-	err := j.record(ctx, run)
-	if run.Error != "" {
-		err = errors.Join(fmt.Errorf("job %s: %s", name, run.Error), err)
-	}
-	return run, err
-}
-
-// run runs a job once. A panic is an error of the job, and ends nothing else.
-func (j *Jobs) run(ctx context.Context, t *task, dryRun bool) (run bridge.JobRun) {
-	run = bridge.JobRun{Job: t.Name, Instance: j.deps.Instance, DryRun: dryRun, Started: j.deps.Now()}
-	log := j.deps.Log.With("job", t.Name, "dry_run", dryRun)
-	defer func() {
-		if v := recover(); v != nil {
-			log.Error("a job panicked", "panic", v, "stack", string(debug.Stack()))
-			run.Error = fmt.Sprintf("panic: %v", v)
-		}
-		run.Ended = j.deps.Now()
-	}()
-	counts, err := t.Run(ctx, dryRun)
-	run.Counts = counts
-	if err != nil {
-		log.Error("a job failed", "error", err)
-		run.Error = err.Error()
-	}
-	return run
-}
-
-func (j *Jobs) record(ctx context.Context, run bridge.JobRun) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
-	defer cancel()
-	if err := j.deps.Store.RecordRun(ctx, run); err != nil {
-		return fmt.Errorf("record the run of %s: %w", run.Job, err)
-	}
-	return nil
-}
-
-// didAnything says whether any count is not zero.
-func didAnything(counts map[string]int) bool {
-	for _, n := range counts {
-		if n != 0 {
-			return true
-		}
-	}
-	return false
 }

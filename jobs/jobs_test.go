@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,9 +35,12 @@ func shared(t *testing.T, database string, n int) []*storage.Store {
 // runs gives all run records, newest first.
 func runs(t *testing.T, store *storage.Store) []bridge.JobRun {
 	t.Helper()
-	found, err := store.Runs(t.Context(), 1000)
+	found, err := store.Runs(t.Context(), bridge.RunQuery{Limit: 1000})
 	if err != nil {
 		t.Fatal(err)
+	}
+	for i := range found {
+		found[i].ID = 0
 	}
 	return found
 }
@@ -280,11 +284,11 @@ func TestStopWaitsForRunningJobs(t *testing.T) {
 // broken is a store that cannot give leases for a while.
 type broken struct {
 	Store
-	failures int
+	failures atomic.Int64 // to come
 }
 
 func (b *broken) Lease(ctx context.Context, name, holder string, now, until time.Time) (bool, error) {
-	if b.failures--; b.failures >= 0 {
+	if b.failures.Add(-1) >= 0 {
 		return false, errBroken
 	}
 	return b.Store.Lease(ctx, name, holder, now, until)
@@ -294,7 +298,9 @@ func TestWithoutALeaseNothingRuns(t *testing.T) {
 	store := shared(t, storagetest.SQLite(t), 1)[0]
 	synctest.Test(t, func(t *testing.T) {
 		var count tally
-		stop := begin(t, Deps{Store: &broken{store, 2}, Jobs: []Job{count.job("a")}, Instance: "a"})
+		away := &broken{Store: store}
+		away.failures.Store(2)
+		stop := begin(t, Deps{Store: away, Jobs: []Job{count.job("a")}, Instance: "a"})
 		pass(31 * time.Second)
 		stop()
 		if got := count.sum(); got != 1 {

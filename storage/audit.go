@@ -50,6 +50,15 @@ func (s audit) Audit(ctx context.Context, q bridge.AuditQuery) ([]bridge.AuditEn
 	if q.Action != "" {
 		where, args = append(where, "action >= ? AND action < ?"), append(args, q.Action, q.Action+"\x7f")
 	}
+	if q.Actor != "" {
+		where, args = append(where, "actor_name = ?"), append(args, q.Actor)
+	}
+	if !q.Since.IsZero() {
+		where, args = append(where, "at >= ?"), append(args, milli(q.Since))
+	}
+	if !q.Until.IsZero() {
+		where, args = append(where, "at < ?"), append(args, milli(q.Until))
+	}
 	if q.Before > 0 {
 		where, args = append(where, "id < ?"), append(args, q.Before)
 	}

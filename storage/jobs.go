@@ -2,7 +2,6 @@ package storage
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,70 +12,9 @@ import (
 	"deskbridge/bridge"
 )
 
-// jobs implements bridge.JobStore and bridge.OverviewStore.
+// jobs implements bridge.JobStore (its leases and records are in runs.go) and
+// bridge.OverviewStore.
 type jobs struct{ *database }
-
-// Lease takes or prolongs a lease; see bridge.JobStore.
-func (s jobs) Lease(ctx context.Context, name, holder string, now, until time.Time) (bool, error) {
-	ours := false
-	err := s.write(ctx, func(tx *gorm.DB) error {
-		n, err := exec(tx, "UPDATE leases SET holder = ?, held_until = ? WHERE name = ? AND (holder = ? OR held_until <= ?)", holder, milli(until), name, holder, milli(now))
-		if ours = n > 0; ours || err != nil {
-			return err
-		}
-		held, err := list[string](tx, "SELECT holder FROM leases WHERE name = ?", name)
-		if err != nil || len(held) > 0 {
-			return err
-		}
-		_, err = exec(tx, "INSERT INTO leases (name, holder, held_until) VALUES (?, ?, ?)", name, holder, milli(until))
-		ours = err == nil
-		return err
-	})
-	return ours && err == nil, err
-}
-
-// jobRun is a row of job_runs.
-type jobRun struct {
-	ID        int64
-	Job       string
-	Instance  string
-	DryRun    bool
-	StartedAt int64
-	EndedAt   int64
-	Counts    string
-	Error     string
-}
-
-// RecordRun stores the record of a run; see bridge.JobStore.
-func (s jobs) RecordRun(ctx context.Context, run bridge.JobRun) error {
-	counts, err := json.Marshal(run.Counts)
-	if err != nil {
-		return fmt.Errorf("encode counts: %w", err)
-	}
-	return s.write(ctx, func(tx *gorm.DB) error {
-		row := jobRun{
-			Job: run.Job, Instance: run.Instance, DryRun: run.DryRun, StartedAt: milli(run.Started), EndedAt: milli(run.Ended),
-			Counts: string(counts), Error: run.Error,
-		}
-		return tx.Create(&row).Error
-	})
-}
-
-// Runs lists the newest records, the newest first; see bridge.JobStore.
-func (s jobs) Runs(ctx context.Context, limit int) ([]bridge.JobRun, error) {
-	var rows []jobRun
-	if err := s.read.WithContext(ctx).Order("id DESC").Limit(limit).Find(&rows).Error; err != nil {
-		return nil, failure(fmt.Errorf("read runs: %w", err))
-	}
-	runs := make([]bridge.JobRun, len(rows))
-	for i, r := range rows {
-		runs[i] = bridge.JobRun{Job: r.Job, Instance: r.Instance, DryRun: r.DryRun, Started: moment(r.StartedAt), Ended: moment(r.EndedAt), Error: r.Error}
-		if err := json.Unmarshal([]byte(r.Counts), &runs[i].Counts); err != nil {
-			return nil, fmt.Errorf("decode counts: %w", err)
-		}
-	}
-	return runs, nil
-}
 
 // ChatCounts gives numbers by region, ordered by slug; see bridge.OverviewStore.
 func (s jobs) ChatCounts(ctx context.Context) ([]bridge.ChatCounts, error) {
@@ -159,7 +97,9 @@ var aged = []struct {
 	{"deliveries", "received_at", func(c bridge.PruneCutoffs) time.Time { return c.Deliveries }},
 	{"exposures", "told_at", func(c bridge.PruneCutoffs) time.Time { return c.Exposures }},
 	{"job_runs", "started_at", func(c bridge.PruneCutoffs) time.Time { return c.JobRuns }},
+	{"testers", "expires_at", func(c bridge.PruneCutoffs) time.Time { return c.Expired }},    // NULL, and kept, where they don't end
 	{"erasures", "finished_at", func(c bridge.PruneCutoffs) time.Time { return c.Erasures }}, // NULL, and kept, until it is done
+	{"audit", "at", func(c bridge.PruneCutoffs) time.Time { return c.Audit }},
 	{"sessions", "expires", func(c bridge.PruneCutoffs) time.Time { return c.Expired }},
 	{"staff_links", "expires", func(c bridge.PruneCutoffs) time.Time { return c.Expired }},
 }

@@ -11,7 +11,7 @@ import (
 	"deskbridge/bridge"
 )
 
-// lanes implements bridge.LaneStore and bridge.LetterStore.
+// lanes implements bridge.LaneStore and, in letters.go, bridge.LetterStore.
 type lanes struct{ *database }
 
 // DueDesks lists desks with due lanes; see bridge.LaneStore.
@@ -276,82 +276,6 @@ func cause(h *held, message bridge.MessageID) (bridge.Failed, error) {
 		return f, fmt.Errorf("read cause: %w", err)
 	}
 	return f, nil
-}
-
-// Letters lists dead letters; see bridge.LetterStore.
-func (s lanes) Letters(ctx context.Context) ([]bridge.Letter, error) {
-	var letters []bridge.Letter
-	err := each(s.read.WithContext(ctx), "SELECT o.id, r.slug, c.id, COALESCE(c.ticket_id, 0), o.kind, m.fail_code, o.reason, o.error_id, o.attempts, m.created_at"+
-		" FROM outbox o JOIN messages m ON m.id = o.message_id JOIN chats c ON c.id = o.chat_id JOIN regions r ON r.id = c.region_id"+
-		" WHERE o.dead = 1 AND m.status = 'failed' ORDER BY o.id", nil, func(scan func(...any) error) error {
-		var (
-			l    bridge.Letter
-			sent int64
-		)
-		err := scan(&l.ID, &l.Region, &l.Chat, &l.Ticket, &l.Kind, &l.Code, &l.Reason, &l.ErrorID, &l.Attempts, &sent)
-		l.SentAt = moment(sent)
-		letters = append(letters, l)
-		return err
-	})
-	if err != nil {
-		return nil, failure(fmt.Errorf("read letters: %w", err))
-	}
-	return letters, nil
-}
-
-// RetryLetter puts a letter back; see bridge.LetterStore.
-func (s lanes) RetryLetter(ctx context.Context, id bridge.WorkID, now time.Time) error {
-	return s.letter(ctx, id, now, func(h *held, message int64) error {
-		if err := h.setStatus(message, bridge.StatusQueued, "", bridge.StatusFailed); err != nil {
-			return err
-		}
-		if err := h.await(bridge.StatusQueued, bridge.StatusSent); err != nil {
-			return err
-		}
-		return h.enqueue(bridge.WorkMessage, message, "")
-	})
-}
-
-// DropLetter forgets a letter; see bridge.LetterStore.
-func (s lanes) DropLetter(ctx context.Context, id bridge.WorkID) error {
-	return s.letter(ctx, id, s.now(), func(*held, int64) error { return nil })
-}
-
-// letter removes a dead letter after something was done with its message.
-func (s lanes) letter(ctx context.Context, id bridge.WorkID, now time.Time, handle func(h *held, message int64) error) error {
-	return s.write(ctx, func(tx *gorm.DB) error {
-		var (
-			chat    bridge.ChatID
-			message int64
-		)
-		const find = "SELECT o.chat_id, o.message_id FROM outbox o JOIN messages m ON m.id = o.message_id WHERE o.id = ? AND o.dead = 1 AND m.status = 'failed'"
-		err := one(tx, find, []any{id}, &chat, &message)
-		if none(err) {
-			return bridge.ErrLetterUnknown
-		}
-		if err != nil {
-			return fmt.Errorf("find letter: %w", err)
-		}
-		h, err := s.hold(tx, chat, now)
-		if none(err) {
-			return bridge.ErrLetterUnknown
-		}
-		if err != nil {
-			return err
-		}
-		n, err := exec(tx, "DELETE FROM outbox WHERE id = ? AND dead = 1", id)
-		if err != nil {
-			return fmt.Errorf("remove letter: %w", err)
-		}
-		if n == 0 {
-			return bridge.ErrLetterUnknown // somebody else was faster
-		}
-		if err := handle(h, message); err != nil {
-			return err
-		}
-		_, err = h.save()
-		return err
-	})
 }
 
 // Release gives a lane back; see bridge.LaneStore.

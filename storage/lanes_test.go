@@ -227,7 +227,7 @@ func (w *world) refuse() {
 
 func TestLettersAreListedTriedAgainAndDropped(t *testing.T) {
 	eachWorld(t, func(w *world) {
-		none, err := w.Letters(w.ctx)
+		none, err := w.Letters(w.ctx, bridge.LetterQuery{})
 		w.ok(err)
 		equal(w, "letters", len(none), 0)
 		sentAt := w.now
@@ -235,7 +235,7 @@ func TestLettersAreListedTriedAgainAndDropped(t *testing.T) {
 		w.tick()
 		w.send("a", "two")
 		w.refuse()
-		letters, err := w.Letters(w.ctx)
+		letters, err := w.Letters(w.ctx, bridge.LetterQuery{})
 		w.ok(err)
 		equal(w, "letters", len(letters), 2)
 		want := bridge.Letter{
@@ -248,14 +248,14 @@ func TestLettersAreListedTriedAgainAndDropped(t *testing.T) {
 
 		w.send("a", "three") // waits already
 		before := w.history("a", 0).Seq
-		w.ok(w.RetryLetter(w.ctx, letters[0].ID, w.now))
+		w.ok(w.retry(letters[0].ID))
 		equal(w, "again", show(w.history("a", before)), "user:one:queued")
 		equal(w, "code", w.history("a", before).Messages[0].FailCode, "")
-		w.wants(w.RetryLetter(w.ctx, letters[0].ID, w.now), bridge.ErrLetterUnknown)
-		w.ok(w.DropLetter(w.ctx, letters[1].ID))
-		w.wants(w.DropLetter(w.ctx, letters[1].ID), bridge.ErrLetterUnknown)
-		w.wants(w.RetryLetter(w.ctx, letters[1].ID, w.now), bridge.ErrLetterUnknown)
-		letters, err = w.Letters(w.ctx)
+		w.wants(w.retry(letters[0].ID), bridge.ErrLetterUnknown)
+		w.ok(w.drop(letters[1].ID))
+		w.wants(w.drop(letters[1].ID), bridge.ErrLetterUnknown)
+		w.wants(w.retry(letters[1].ID), bridge.ErrLetterUnknown)
+		letters, err = w.Letters(w.ctx, bridge.LetterQuery{})
 		w.ok(err)
 		equal(w, "letters", len(letters), 0)
 
@@ -264,7 +264,7 @@ func TestLettersAreListedTriedAgainAndDropped(t *testing.T) {
 			work := w.start(c)
 			equal(w, "work", work.Text, text)
 			equal(w, "attempts", work.Attempts, 0)
-			w.wants(w.RetryLetter(w.ctx, work.ID, w.now), bridge.ErrLetterUnknown)
+			w.wants(w.retry(work.ID), bridge.ErrLetterUnknown)
 			w.finish(c, bridge.Outcome{Work: work.ID, Sent: &bridge.Sent{Ticket: 7, State: bridge.TicketOpen}})
 		}
 		equal(w, "in the end", show(w.history("a", 0)), "user:one:sent user:two:failed user:three:sent")
@@ -277,9 +277,9 @@ func TestARetriedLetterMakesItsLaneDue(t *testing.T) {
 		w.send("a", "one")
 		w.refuse()
 		equal(w, "due", len(w.claims()), 0)
-		letters, err := w.Letters(w.ctx)
+		letters, err := w.Letters(w.ctx, bridge.LetterQuery{})
 		w.ok(err)
-		w.ok(w.RetryLetter(w.ctx, letters[0].ID, w.now))
+		w.ok(w.retry(letters[0].ID))
 		equal(w, "due", len(w.claims()), 1)
 	})
 }
@@ -294,7 +294,7 @@ func TestARecognisedMessageIsNoLetter(t *testing.T) {
 		two := w.send("a", "two")
 		work = w.start(c)
 		w.finish(c, bridge.Outcome{Work: work.ID, Failed: &bridge.Failed{Code: bridge.FailRefused}})
-		letters, err := w.Letters(w.ctx)
+		letters, err := w.Letters(w.ctx, bridge.LetterQuery{})
 		w.ok(err)
 		equal(w, "letters", len(letters), 1)
 		_, err = w.Record(w.ctx, bridge.Receipt{Chat: two.Message.Chat, Now: w.now, Articles: []bridge.Article{
@@ -305,10 +305,10 @@ func TestARecognisedMessageIsNoLetter(t *testing.T) {
 		if work := w.start(c); work != nil {
 			w.Fatalf("work %+v is left", work)
 		}
-		left, err := w.Letters(w.ctx)
+		left, err := w.Letters(w.ctx, bridge.LetterQuery{})
 		w.ok(err)
 		equal(w, "letters", len(left), 0)
-		w.wants(w.RetryLetter(w.ctx, letters[0].ID, w.now), bridge.ErrLetterUnknown)
+		w.wants(w.retry(letters[0].ID), bridge.ErrLetterUnknown)
 	})
 }
 

@@ -82,7 +82,7 @@ func TestEraseLeavesNothingOfTheDevice(t *testing.T) {
 		w.ok(err)
 		running := w.start(c)
 		w.exposed("a")
-		w.ok(w.SetTester(w.ctx, w.region.ID, device("a"), gate.OverrideIn, w.now))
+		w.ok(w.SetTesters(w.ctx, w.region.ID, bridge.Tester{Device: device("a"), Override: gate.OverrideIn, SetAt: w.now}))
 
 		w.ok(w.Erase(w.ctx, w.erasing("a", "r1")))
 		if rest := left(t, url); len(rest) > 0 {
@@ -97,7 +97,7 @@ func TestEraseLeavesNothingOfTheDevice(t *testing.T) {
 		if _, err := w.KnownTicket(w.ctx, w.region.Desk, 7); !errors.Is(err, bridge.ErrTicketUnknown) {
 			t.Errorf("the ticket is still known: %v", err)
 		}
-		letters, err := w.Letters(w.ctx)
+		letters, err := w.Letters(w.ctx, bridge.LetterQuery{})
 		w.ok(err)
 		equal(t, "letters", len(letters), 0)
 
