@@ -3,6 +3,7 @@ package admin
 import (
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"time"
@@ -23,8 +24,14 @@ func (d *Door) experimentRoutes() []route {
 // kept no longer than the last.
 var experimentDays = [...]int{7, 30, 90}
 
-// shareField is the name of the gate's percentage in the audit.
-const shareField = "percentage"
+// The names in the audit of the gate's percentage and of its plan, which names
+// the times of its steps.
+const (
+	shareField = "percentage"
+	planField  = "ramp"
+)
+
+var planTime = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z`)
 
 // changesRead is how many changes are looked through for the last one of the
 // percentage.
@@ -60,7 +67,7 @@ type arm struct {
 
 // compare counts a region's experiment.
 func (d *Door) compare(r *Request) (compared, error) {
-	c := compared{Days: experimentDays[1], AllDays: experimentDays[:], Share: r.Region.Settings.Percentage}
+	c := compared{Days: experimentDays[1], AllDays: experimentDays[:], Share: r.Region.PercentageAt(d.Now())}
 	if days, err := strconv.Atoi(r.Query("days")); err == nil && slices.Contains(c.AllDays, days) {
 		c.Days = days
 	}
@@ -100,12 +107,29 @@ func (d *Door) compare(r *Request) (compared, error) {
 // tells; the zero time if it does not.
 func (d *Door) shareSince(r *Request) (time.Time, error) {
 	entries, err := d.Audit.Audit(r.Request.Context(), bridge.AuditQuery{Regions: []bridge.RegionID{r.Region.ID}, Limit: changesRead})
+	var since time.Time
 	for _, e := range entries {
-		if slices.ContainsFunc(e.Changes, func(c bridge.FieldChange) bool { return c.Field == shareField }) {
-			return e.At, err
+		for _, c := range e.Changes {
+			switch c.Field {
+			case shareField:
+				since = later(since, e.At)
+			case planField: // each of its steps that has come was a change
+				for _, text := range planTime.FindAllString(c.From+" "+c.To, -1) {
+					if step, wrong := time.Parse(time.RFC3339, text); wrong == nil && !step.After(d.Now()) {
+						since = later(since, step)
+					}
+				}
+			}
 		}
 	}
-	return time.Time{}, err
+	return since, err
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // arm puts a side into words.
