@@ -15,7 +15,10 @@ import (
 	"deskbridge/staff"
 )
 
-func (d *Door) chatsRoutes() []route {
+// chatList is the part of the door for chats.
+type chatList struct{ *Door }
+
+func (d chatList) routes() []route {
 	const chats = "/admin/regions/:region/chats/"
 	return []route{
 		{http.MethodGet, chats, staff.Read, d.chats},
@@ -41,8 +44,8 @@ type listed struct {
 	Trouble   string // what a refusal means; empty: none
 }
 
-// chatList is a page of chats.
-type chatList struct {
+// chatPage is a page of the list.
+type chatPage struct {
 	Filter  bridge.ChatFilter
 	Filters []bridge.ChatFilter
 	Chats   []listed
@@ -52,8 +55,8 @@ type chatList struct {
 }
 
 // chats lists a region's chats, never what was said.
-func (d *Door) chats(r *Request) error {
-	list := chatList{Filter: bridge.ChatFilter(r.Query("filter")), Filters: chatFilters}
+func (d chatList) chats(r *Request) error {
+	list := chatPage{Filter: bridge.ChatFilter(r.Query("filter")), Filters: chatFilters}
 	if !slices.Contains(chatFilters, list.Filter) {
 		list.Filter = bridge.ChatsAll
 	}
@@ -82,7 +85,7 @@ func chatKey(text string) bridge.ChatKey {
 	return bridge.ChatKey{At: time.UnixMilli(ms), ID: bridge.ChatID(chat)}
 }
 
-func (d *Door) listed(r *Request, entries []bridge.ChatEntry) []listed {
+func (d chatList) listed(r *Request, entries []bridge.ChatEntry) []listed {
 	now, chats := d.Now(), make([]listed, len(entries))
 	for i, e := range entries {
 		c := listed{ChatEntry: e}
@@ -108,12 +111,12 @@ func (d *Door) listed(r *Request, entries []bridge.ChatEntry) []listed {
 
 // chatsOfDevice finds the chats of a device whose id somebody typed in. It comes
 // by POST, so that the id is in no address and no log.
-func (d *Door) chatsOfDevice(r *Request) error {
+func (d chatList) chatsOfDevice(r *Request) error {
 	form, err := r.Form()
 	if err != nil {
 		return err
 	}
-	list := chatList{Filters: chatFilters, Device: true}
+	list := chatPage{Filters: chatFilters, Device: true}
 	id := strings.TrimSpace(form.Get("device"))
 	if bridge.CheckDeviceID(id) != nil {
 		list.Error = r.T("chats.device_wrong")
@@ -138,7 +141,7 @@ type chatAction struct {
 }
 
 // chatOf finds the chat of a path.
-func (d *Door) chatOf(r *Request) (chatAction, error) {
+func (d chatList) chatOf(r *Request) (chatAction, error) {
 	id, err := strconv.ParseInt(r.Param("chat"), 10, 64)
 	if err != nil {
 		return chatAction{}, errNotFound
@@ -154,7 +157,7 @@ func (d *Door) chatOf(r *Request) (chatAction, error) {
 	return a, err
 }
 
-func (d *Door) askToClose(r *Request) error {
+func (d chatList) askToClose(r *Request) error {
 	a, err := d.chatOf(r)
 	if err != nil {
 		return err
@@ -163,7 +166,7 @@ func (d *Door) askToClose(r *Request) error {
 }
 
 // closeChat closes a chat's ticket.
-func (d *Door) closeChat(r *Request) error {
+func (d chatList) closeChat(r *Request) error {
 	a, err := d.chatOf(r)
 	if err != nil {
 		return err
@@ -192,7 +195,7 @@ func (d *Door) closeChat(r *Request) error {
 	return err
 }
 
-func (d *Door) askToErase(r *Request) error {
+func (d chatList) askToErase(r *Request) error {
 	a, err := d.chatOf(r)
 	if err != nil {
 		return err
@@ -202,7 +205,7 @@ func (d *Door) askToErase(r *Request) error {
 
 // eraseChat erases the device of a chat, on its user's request. The receipt is
 // shown once; here it is known by its hash only.
-func (d *Door) eraseChat(r *Request) error {
+func (d chatList) eraseChat(r *Request) error {
 	a, err := d.chatOf(r)
 	if err != nil {
 		return err

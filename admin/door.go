@@ -39,6 +39,10 @@ type Deps struct {
 	Regions  *bridge.Regions
 	Accounts *staff.Accounts
 	Sessions *Sessions
+	Hasher   bridge.Hasher // of device ids that are typed in
+	Gate     GateStore
+	Provider *Provider // nil: people sign in with passwords only
+	Origin   string    // address of the console without /admin/, for links
 
 	Statistics bridge.StatisticsStore
 	Experiment bridge.ExperimentStore
@@ -46,7 +50,6 @@ type Deps struct {
 	Audit      bridge.AuditStore
 	Closer     *bridge.Closer
 	Eraser     *bridge.Eraser
-	Hasher     bridge.Hasher
 	TicketURL  func(*bridge.Region, bridge.TicketID) string
 	// DeskSilent says since when a region's Zammad has not answered (zero: it
 	// does), and whether it was called at all since the process runs.
@@ -84,9 +87,14 @@ func New(deps Deps) (*Door, error) {
 func (d *Door) routes() []route {
 	return slices.Concat(
 		d.homeRoutes(),
-		d.overviewRoutes(),
-		d.experimentRoutes(),
-		d.chatsRoutes(),
+		d.gateRoutes(),
+		d.testerRoutes(),
+		d.whyRoutes(),
+		entrance{d}.routes(),
+		self{d}.routes(),
+		people{d}.routes(),
+		numbers{d}.routes(),
+		chatList{d}.routes(),
 	)
 }
 

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"fmt"
-	"net/http"
 	"regexp"
 	"slices"
 	"strconv"
@@ -10,15 +9,7 @@ import (
 
 	"deskbridge/bridge"
 	"deskbridge/experiment"
-	"deskbridge/staff"
 )
-
-func (d *Door) experimentRoutes() []route {
-	return []route{
-		{http.MethodGet, "/admin/regions/:region/experiment/", staff.Read, d.experiment},
-		{http.MethodGet, "/admin/regions/:region/experiment/export.csv", staff.Read, d.experimentCSV},
-	}
-}
 
 // experimentDays are the spans that the comparison is offered for; exposures are
 // kept no longer than the last.
@@ -66,7 +57,7 @@ type arm struct {
 }
 
 // compare counts a region's experiment.
-func (d *Door) compare(r *Request) (compared, error) {
+func (d numbers) compare(r *Request) (compared, error) {
 	c := compared{Days: experimentDays[1], AllDays: experimentDays[:], Share: r.Region.PercentageAt(d.Now())}
 	if days, err := strconv.Atoi(r.Query("days")); err == nil && slices.Contains(c.AllDays, days) {
 		c.Days = days
@@ -105,7 +96,7 @@ func (d *Door) compare(r *Request) (compared, error) {
 
 // shareSince says since when the percentage is what it is, as far as the audit
 // tells; the zero time if it does not.
-func (d *Door) shareSince(r *Request) (time.Time, error) {
+func (d numbers) shareSince(r *Request) (time.Time, error) {
 	entries, err := d.Audit.Audit(r.Request.Context(), bridge.AuditQuery{Regions: []bridge.RegionID{r.Region.ID}, Limit: changesRead})
 	var since time.Time
 	for _, e := range entries {
@@ -151,7 +142,7 @@ func (r *Request) arm(key string, a bridge.Arm) arm {
 }
 
 // experiment shows the comparison of those who were let in with the others.
-func (d *Door) experiment(r *Request) error {
+func (d numbers) experiment(r *Request) error {
 	c, err := d.compare(r)
 	if err != nil {
 		return err
@@ -160,7 +151,7 @@ func (d *Door) experiment(r *Request) error {
 }
 
 // experimentCSV gives the same by day, for a spreadsheet. It has no devices.
-func (d *Door) experimentCSV(r *Request) error {
+func (d numbers) experimentCSV(r *Request) error {
 	c, err := d.compare(r)
 	if err != nil {
 		return err

@@ -20,7 +20,7 @@ func (d *Door) homeRoutes() []route {
 
 // home lists the regions that the person may see, and how each stands.
 func (d *Door) home(r *Request) error {
-	standings, err := d.standings(r, r.Person.Sees(d.Regions.All()))
+	standings, err := numbers{d}.standings(r, r.Person.Sees(d.Regions.All()))
 	if err != nil {
 		return err
 	}

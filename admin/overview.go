@@ -8,8 +8,15 @@ import (
 	"deskbridge/staff"
 )
 
-func (d *Door) overviewRoutes() []route {
-	return []route{{http.MethodGet, "/admin/regions/:region/", staff.Read, d.overview}}
+// numbers is the part of the door that counts: the overview and the comparison.
+type numbers struct{ *Door }
+
+func (d numbers) routes() []route {
+	return []route{
+		{http.MethodGet, "/admin/regions/:region/", staff.Read, d.overview},
+		{http.MethodGet, "/admin/regions/:region/experiment/", staff.Read, d.experiment},
+		{http.MethodGet, "/admin/regions/:region/experiment/export.csv", staff.Read, d.experimentCSV},
+	}
 }
 
 // standing is how a region stands, in words.
@@ -24,7 +31,7 @@ type standing struct {
 }
 
 // standings finds out how regions stand.
-func (d *Door) standings(r *Request, regions []*bridge.Region) ([]standing, error) {
+func (d numbers) standings(r *Request, regions []*bridge.Region) ([]standing, error) {
 	now, days := d.Now(), make(map[bridge.RegionID]time.Time, len(regions))
 	for _, region := range regions {
 		days[region.ID] = midnight(now.In(region.Settings.Reception.Zone.Location()))
@@ -123,7 +130,7 @@ type figures struct {
 }
 
 // overview shows the numbers of a region.
-func (d *Door) overview(r *Request) error {
+func (d numbers) overview(r *Request) error {
 	standings, err := d.standings(r, []*bridge.Region{r.Region})
 	if err != nil {
 		return err
@@ -141,7 +148,7 @@ func (d *Door) overview(r *Request) error {
 }
 
 // fill reads the numbers. The running hour is counted every few minutes.
-func (d *Door) fill(r *Request, f *figures) error {
+func (d numbers) fill(r *Request, f *figures) error {
 	parts := slots(f.Span, d.Now().In(r.Zone()))
 	end := len(parts) - 1
 	hours, err := d.Statistics.Statistics(r.Request.Context(), r.Region.ID, bridge.HourOf(parts[0]), bridge.HourOf(parts[end]))
