@@ -28,6 +28,8 @@
   const count = new Intl.NumberFormat(language);
   const lines = [{ colour: "--link", dash: [] }, { colour: "--good", dash: [8, 4] }, { colour: "--warn", dash: [2, 3] }];
 
+  const whole = [0, 1, 2, 3, 4, 5, 6].flatMap((n) => [1, 2, 5].map((step) => step * 10 ** n)); // there is no half chat
+
   const draw = (figure) => {
     const columns = figure.dataset.columns.split(" ").map(Number);
     const axis = { stroke: ink("--soft"), grid: { stroke: ink("--line"), width: 1 }, ticks: { stroke: ink("--line") } };
@@ -35,7 +37,7 @@
       width: figure.clientWidth,
       height: 260,
       scales: { x: { time: true }, y: { range: (_, low, high) => [0, Math.max(1, high * 1.05)] } },
-      axes: [{ ...axis, values: (_, ticks) => ticks.map((t) => clock.format(t * 1000)) }, { ...axis, values: (_, ticks) => ticks.map((t) => count.format(t)) }],
+      axes: [{ ...axis, values: (_, ticks) => ticks.map((t) => clock.format(t * 1000)) }, { ...axis, incrs: whole, values: (_, ticks) => ticks.map((t) => count.format(t)) }],
       series: [
         { label: heads[0], value: (_, t) => (t == null ? "–" : clock.format(t * 1000)) },
         ...columns.map((column, i) => ({
@@ -55,8 +57,10 @@
   };
   drawAll();
   document.querySelector("#numbers").open = false;
-  new ResizeObserver(() => {
-    for (const { figure, plot } of plots) plot.setSize({ width: figure.clientWidth, height: 260 });
-  }).observe(holder);
+  new ResizeObserver(() => requestAnimationFrame(() => {
+    for (const { figure, plot } of plots) {
+      if (plot.width !== figure.clientWidth) plot.setSize({ width: figure.clientWidth, height: plot.height });
+    }
+  })).observe(holder);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
 })();
