@@ -87,6 +87,7 @@ type Store struct {
 	audit
 	people
 	credentials
+	apiTokens
 	statistics
 	chatList
 	experiment
@@ -128,7 +129,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open database: %w", err), db.shut())
 	}
-	return &Store{db, chats{db}, lanes{db}, tickets{db}, inbox{db}, regions{db}, testers{db}, rights{db}, jobs{db}, files{db}, audit{db}, people{db}, credentials{db}, statistics{db}, chatList{db}, experiment{db}}, nil
+	return &Store{db, chats{db}, lanes{db}, tickets{db}, inbox{db}, regions{db}, testers{db}, rights{db}, jobs{db}, files{db}, audit{db}, people{db}, credentials{db}, apiTokens{db}, statistics{db}, chatList{db}, experiment{db}}, nil
 }
 
 // Close closes all connections. Calls that are running fail.
@@ -170,6 +171,7 @@ var expected = []error{
 	context.Canceled, context.DeadlineExceeded, ErrWrongKey,
 	staff.ErrNobody, staff.ErrLoginTaken, staff.ErrChanged, staff.ErrLastOperator, staff.ErrHasHistory,
 	staff.ErrLocked, staff.ErrCode, staff.ErrLink, staff.ErrHasAccounts, staff.ErrLinked,
+	staff.ErrTokenTaken, staff.ErrTokenUnknown,
 }
 
 // failure makes every failure of the database bridge.ErrStorage, which tells a
