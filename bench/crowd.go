@@ -17,7 +17,7 @@ const (
 	crowdChats    = 100_000
 	crowdMessages = 10 // of each chat
 	crowdDays     = 170
-	rowsAtOnce    = 500
+	chatsAtOnce   = 50 // in one statement
 )
 
 // heap inserts rows of one table, many in a statement.
@@ -34,9 +34,7 @@ func newHeap(tx *sql.Tx, table string, columns ...string) *heap {
 }
 
 func (h *heap) add(values ...any) {
-	if h.args = append(h.args, values...); len(h.args) >= rowsAtOnce*h.width {
-		h.flush()
-	}
+	h.args = append(h.args, values...)
 }
 
 func (h *heap) flush() {
@@ -95,7 +93,7 @@ func crowd(ctx context.Context, db *sql.DB, r *bridge.Region, now time.Time) (er
 		if i%1000 == 0 {
 			works.add(id, "message", "", 0, 0, i/1000%2, "", "", ms)
 		}
-		if i%rowsAtOnce == rowsAtOnce-1 {
+		if i%chatsAtOnce == chatsAtOnce-1 {
 			for _, h := range all {
 				h.flush()
 			}
