@@ -35,13 +35,20 @@ const chatsAtOnce = 50
 
 var chatFilters = []bridge.ChatFilter{bridge.ChatsAll, bridge.ChatsWaiting, bridge.ChatsInTrouble}
 
-// listed is a chat in the list.
+// listed is a chat in the list, in words: a template that looks up each of them
+// takes longer for fifty chats than the database does.
 type listed struct {
-	bridge.ChatEntry
-	Waited    string // how long somebody has waited; empty: nobody does
-	QueuedFor string // how long the oldest message has waited for Zammad; empty: none
-	URL       string // of its ticket, for agents
-	Trouble   string // what a refusal means; empty: none
+	ID             bridge.ChatID
+	Language       string
+	State          string
+	Closed         bool
+	Opened, Last   string
+	OpenedAt       string // for machines
+	LastAt         string
+	Waiting        string // empty: nobody waits
+	Queued, Failed string // trouble; empty: none
+	Ticket, URL    string // for agents; empty: none
+	Name           string // of the chat, for links
 }
 
 // chatPage is a page of the list.
@@ -86,23 +93,30 @@ func chatKey(text string) bridge.ChatKey {
 }
 
 func (d chatList) listed(r *Request, entries []bridge.ChatEntry) []listed {
-	now, chats := d.Now(), make([]listed, len(entries))
+	now, zone, chats := d.Now(), r.Zone(), make([]listed, len(entries))
+	states := map[bridge.TicketState]string{
+		bridge.TicketNone: r.T("chats.no_ticket"), bridge.TicketOpen: r.T("chats.open"), bridge.TicketClosed: r.T("chats.closed"), bridge.TicketMerged: r.T("chats.merged"),
+	}
 	for i, e := range entries {
-		c := listed{ChatEntry: e}
+		c := listed{
+			ID: e.ID, Language: e.Language, State: states[e.TicketState], Closed: e.TicketState == bridge.TicketClosed, Name: r.T("chats.number", e.ID),
+			Opened: moment(r.Language, e.OpenedAt, zone), OpenedAt: e.OpenedAt.Format(time.RFC3339),
+			Last: moment(r.Language, e.LastMessageAt, zone), LastAt: e.LastMessageAt.Format(time.RFC3339),
+		}
 		if !e.WaitingSince.IsZero() {
-			c.Waited = r.span(now.Sub(e.WaitingSince))
+			c.Waiting = r.T("chats.waiting", r.span(now.Sub(e.WaitingSince)))
 		}
 		if !e.QueuedSince.IsZero() {
-			c.QueuedFor = r.span(now.Sub(e.QueuedSince))
+			c.Queued = r.T("chats.queued", r.span(now.Sub(e.QueuedSince)))
 		}
 		if e.Ticket != 0 {
-			c.URL = d.TicketURL(r.Region, e.Ticket)
+			c.URL, c.Ticket = d.TicketURL(r.Region, e.Ticket), r.T("chats.in_zammad", e.Ticket)
 		}
 		switch {
 		case e.Failed > 0 && e.FailCode == bridge.FailAttachment:
-			c.Trouble = r.T("chats.failed_files", e.Failed)
+			c.Failed = r.T("chats.failed_files", e.Failed)
 		case e.Failed > 0:
-			c.Trouble = r.T("chats.failed", e.Failed)
+			c.Failed = r.T("chats.failed", e.Failed)
 		}
 		chats[i] = c
 	}

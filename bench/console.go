@@ -179,45 +179,75 @@ func (w *consoleWorld) serve(ctx context.Context) error {
 	return nil
 }
 
-// get asks for a page, which must be there.
-func (w *consoleWorld) get(ctx context.Context, path string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, w.origin+path, nil)
+// bare serves what a page needs by hand: the queries, and the same bytes.
+func (w *consoleWorld) bare(ctx context.Context, page consolePage) (address string, stop func(), err error) {
+	content, err := w.get(ctx, w.origin+page.path)
 	if err != nil {
-		return err
+		return "", nil, err
+	}
+	needs := append(entryNeeds(w.person), page.needs...)
+	host, stop, err := listen(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+		if err := query(r.Context(), w.db, needs); err != nil {
+			failBare(out, err)
+			return
+		}
+		out.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = out.Write(content) // whoever asked is gone
+	}))
+	return "http://" + host + "/", stop, err
+}
+
+// get asks for a page, which must be there.
+func (w *consoleWorld) get(ctx context.Context, address string) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, err
 	}
 	request.AddCookie(w.cookie)
 	response, err := http.DefaultTransport.RoundTrip(request)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = io.Copy(io.Discard, response.Body)
+	content, err := io.ReadAll(response.Body)
 	if err := errors.Join(err, response.Body.Close()); err != nil {
-		return err
+		return nil, err
 	}
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answers %d, to %q", path, response.StatusCode, response.Header.Get("Location"))
+		return nil, fmt.Errorf("%s answers %d, to %q", address, response.StatusCode, response.Header.Get("Location"))
 	}
-	return nil
+	return content, nil
 }
 
-// mean gives how long something takes, in milliseconds, doing it for so long.
-func mean(length time.Duration, do func() error) (float64, error) {
+// mean gives how long an answer takes, in milliseconds, asking for so long.
+func (w *consoleWorld) mean(ctx context.Context, length time.Duration, address string) (float64, error) {
 	begin, n := time.Now(), 0
 	for ; n < 3 || time.Since(begin) < length; n++ {
-		if err := do(); err != nil {
+		if _, err := w.get(ctx, address); err != nil {
 			return 0, err
 		}
 	}
 	return float64(time.Since(begin).Microseconds()) / 1000 / float64(n), nil
 }
 
-// printConsole compares whole pages of the console, over HTTP and signed in, with
-// the bare queries that they need.
+// race holds a page against its bare handler.
+func (w *consoleWorld) race(ctx context.Context, out io.Writer, name string, page consolePage, o options) error {
+	address, stop, err := w.bare(ctx, page)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	return pairs(out, name, o, 2,
+		func() (float64, error) { return w.mean(ctx, o.length/4, w.origin+page.path) },
+		func() (float64, error) { return w.mean(ctx, o.length/4, address) })
+}
+
+// printConsole compares whole pages of the console, signed in, with bare handlers
+// that ask the queries that a page needs and answer the same bytes.
 func printConsole(ctx context.Context, out io.Writer, p *places, o options) error {
 	if !strings.HasPrefix("console", o.only) && !strings.HasPrefix(o.only, "console") {
 		return nil
 	}
-	fmt.Fprintf(out, "\npages of the console with %d chats and %d messages, and their bare queries; ms (medians)\n", crowdChats, crowdChats*crowdMessages)
+	fmt.Fprintf(out, "\npages of the console with %d chats and %d messages, and bare handlers with their queries; ms (medians)\n", crowdChats, crowdChats*crowdMessages)
 	path := p.sqlite()
 	places := []struct {
 		name, url string
@@ -242,11 +272,7 @@ func printConsole(ctx context.Context, out io.Writer, p *places, o options) erro
 			return fmt.Errorf("console-%s: %w", place.name, err)
 		}
 		for _, page := range consolePages(w.region, w.now) {
-			needs := append(entryNeeds(w.person), page.needs...)
-			err = pairs(out, "console-"+place.name+"-"+page.name, o, 2,
-				func() (float64, error) { return mean(o.length/4, func() error { return w.get(ctx, page.path) }) },
-				func() (float64, error) { return mean(o.length/4, func() error { return query(ctx, w.db, needs) }) })
-			if err != nil {
+			if err = w.race(ctx, out, "console-"+place.name+"-"+page.name, page, o); err != nil {
 				break
 			}
 		}

@@ -3,10 +3,11 @@ package storage
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"gorm.io/gorm"
@@ -230,23 +231,40 @@ func (h hourly) firstAnswers(begin, end int64) error {
 
 // insertHour stores the numbers of an hour.
 func insertHour(tx *gorm.DB, r bridge.RegionID, h bridge.HourStatistics) error {
-	times, err := json.Marshal(trimmed(h.FirstAnswers))
-	if err != nil {
-		return fmt.Errorf("encode answer times: %w", err)
-	}
-	_, err = exec(tx, "INSERT INTO statistics (region_id, hour, invented, chats_opened, messages_user, messages_agent, failed, answered, answer_times, asked_served, asked_unserved)"+
+	_, err := exec(tx, "INSERT INTO statistics (region_id, hour, invented, chats_opened, messages_user, messages_agent, failed, answered, answer_times, asked_served, asked_unserved)"+
 		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		r, h.Hour, h.Invented, h.ChatsOpened, h.MessagesUser, h.MessagesAgent, h.Failed, h.Answered, string(times), h.AskedServed, h.AskedUnserved)
+		r, h.Hour, h.Invented, h.ChatsOpened, h.MessagesUser, h.MessagesAgent, h.Failed, h.Answered, writeTimes(h.FirstAnswers), h.AskedServed, h.AskedUnserved)
 	return err
 }
 
-// trimmed gives the counts up to the last one that is not zero.
-func trimmed(times bridge.AnswerTimes) []int {
+// writeTimes gives counts as they are stored: separated by commas, up to the last
+// one that is not zero. A year's page reads thousands of them.
+func writeTimes(times bridge.AnswerTimes) string {
 	n := len(times)
 	for n > 0 && times[n-1] == 0 {
 		n--
 	}
-	return times[:n]
+	var text []byte
+	for i, count := range times[:n] {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		text = strconv.AppendInt(text, int64(count), 10)
+	}
+	return string(text)
+}
+
+func readTimes(text string, times *bridge.AnswerTimes) error {
+	i := 0
+	for part := range strings.SplitSeq(text, ",") {
+		n, err := strconv.Atoi(part)
+		if err != nil || i == len(times) {
+			return fmt.Errorf("answer times %q", text)
+		}
+		times[i] = n
+		i++
+	}
+	return nil
 }
 
 // Statistics reads hours; see bridge.StatisticsStore.
@@ -256,13 +274,13 @@ func (s statistics) Statistics(ctx context.Context, r bridge.RegionID, from, to 
 		" FROM statistics WHERE region_id = ? AND hour >= ? AND hour < ? ORDER BY hour, invented", []any{r, from, to}, func(scan func(...any) error) error {
 		var (
 			h     bridge.HourStatistics
-			times []byte
+			times string
 		)
 		if err := scan(&h.Hour, &h.Invented, &h.ChatsOpened, &h.MessagesUser, &h.MessagesAgent, &h.Failed, &h.Answered, &times, &h.AskedServed, &h.AskedUnserved); err != nil {
 			return err
 		}
 		if h.Answered > 0 {
-			if err := json.Unmarshal(times, &h.FirstAnswers); err != nil {
+			if err := readTimes(times, &h.FirstAnswers); err != nil {
 				return fmt.Errorf("decode answer times of hour %d: %w", h.Hour, err)
 			}
 		}

@@ -10,7 +10,7 @@ CREATE TABLE statistics (
     messages_agent INTEGER NOT NULL,
     failed         INTEGER NOT NULL, -- messages of the hour that the desk refused
     answered       INTEGER NOT NULL, -- chats that got their first answer
-    answer_times   TEXT    NOT NULL, -- JSON list: how many of them within which time
+    answer_times   TEXT    NOT NULL, -- how many of them within each span, separated by commas
     asked_served   INTEGER NOT NULL, -- devices told for the first time on their day
     asked_unserved INTEGER NOT NULL,
     PRIMARY KEY (region_id, hour, invented)
