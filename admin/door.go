@@ -36,11 +36,17 @@ import (
 
 // Deps are what the console needs.
 type Deps struct {
-	Regions  *bridge.Regions
-	Accounts *staff.Accounts
-	Sessions *Sessions
-	Log      *slog.Logger
-	Now      func() time.Time
+	Regions    *bridge.Regions
+	Accounts   *staff.Accounts
+	Sessions   *Sessions
+	Letters    bridge.LetterStore
+	Deliveries bridge.DeliveryStore
+	Jobs       Jobs
+	Runs       Runs
+	Audit      bridge.AuditStore
+	TicketURL  func(*bridge.Region, bridge.TicketID) string // empty: nobody can say
+	Log        *slog.Logger
+	Now        func() time.Time
 }
 
 // Door answers the console's requests.
@@ -71,6 +77,7 @@ func New(deps Deps) (*Door, error) {
 func (d *Door) routes() []route {
 	return slices.Concat(
 		d.homeRoutes(),
+		d.letterRoutes(), d.deliveryRoutes(), d.jobRoutes(), d.auditRoutes(),
 	)
 }
 

@@ -17,6 +17,7 @@ const (
 func (a *App) mountConsole(frame *server.Server) error {
 	console, err := admin.New(admin.Deps{
 		Regions: a.Regions, Accounts: a.Accounts, Sessions: a.Sessions,
+		Letters: a.Store, Deliveries: a.Store, Jobs: a.Jobs, Runs: a.Store, Audit: a.Store, TicketURL: a.Desk.TicketURL,
 		Log: a.log, Now: a.now,
 	})
 	if err != nil {

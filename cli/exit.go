@@ -76,7 +76,7 @@ func exitCode(err error) int {
 	switch {
 	case errors.As(err, &withCode):
 		return withCode.code
-	case errors.Is(err, bridge.ErrRegionExists), errors.Is(err, bridge.ErrRegionChanged), errors.Is(err, jobs.ErrRunning):
+	case errors.Is(err, bridge.ErrRegionExists), errors.Is(err, bridge.ErrRegionChanged), errors.Is(err, bridge.ErrJobRunning):
 		return ExitConflict
 	case errors.As(err, &unknownJob), errors.Is(err, bridge.ErrLetterUnknown), errors.Is(err, bridge.ErrDeliveryUnknown):
 		return ExitNotFound
