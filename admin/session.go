@@ -47,11 +47,12 @@ type Sessions struct {
 // for idle. The store must keep hashes as keys for 43 characters.
 func NewSessions(store scs.CtxStore, lifetime, idle time.Duration) *Sessions {
 	manager := func(name string, secure bool) *scs.SessionManager {
-		m := scs.New()
-		m.Store, m.HashTokenInStore = store, true
-		m.Lifetime, m.IdleTimeout = lifetime, idle
-		m.Cookie = scs.SessionCookie{Name: name, Path: "/", HttpOnly: true, Secure: secure, SameSite: http.SameSiteLaxMode}
-		return m
+		// Not scs.New, which starts a goroutine that never ends for a store in
+		// memory.
+		return &scs.SessionManager{
+			Store: store, HashTokenInStore: true, Codec: scs.GobCodec{}, Lifetime: lifetime, IdleTimeout: idle,
+			Cookie: scs.SessionCookie{Name: name, Path: "/", HttpOnly: true, Secure: secure, SameSite: http.SameSiteLaxMode},
+		}
 	}
 	return &Sessions{secure: manager(cookieSecure, true), plain: manager(cookiePlain, false)}
 }

@@ -5,37 +5,15 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/input"
-	"github.com/chromedp/cdproto/network"
-	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
-	"github.com/chromedp/chromedp/kb"
 
+	"deskbridge/browsertest"
 	"deskbridge/zammad"
 )
-
-// chromium finds the browser, or skips the test where there is none.
-func chromium(t *testing.T) string {
-	t.Helper()
-	for _, name := range []string{os.Getenv("DESKBRIDGE_TEST_CHROMIUM"), "chromium", "chromium-browser", "google-chrome"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	if os.Getenv("DESKBRIDGE_TEST_REQUIRED") != "" {
-		t.Fatal("there is no Chromium, but the full suite is required; DESKBRIDGE_TEST_CHROMIUM may name it")
-	}
-	t.Skip("install Chromium, or let DESKBRIDGE_TEST_CHROMIUM name it, to run this test")
-	return ""
-}
 
 // stage is a demo with a browser in front of it.
 type stage struct {
@@ -46,40 +24,9 @@ type stage struct {
 
 func newStage(t *testing.T) *stage {
 	t.Helper()
-	browser := newBrowser(t)
+	browser := browsertest.New(t)
 	ready, _ := startDemo(t, "")
 	return &stage{ready, browser, zammadAs(t, ready.Zammad, ready.Zammad.AgentToken)}
-}
-
-// newBrowser starts Chromium with a profile of its own.
-func newBrowser(t *testing.T) context.Context {
-	t.Helper()
-	path := chromium(t)
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()), chromedp.DisableGPU,
-		chromedp.Flag("disable-component-update", true), chromedp.Flag("no-proxy-server", true))
-	if os.Geteuid() == 0 {
-		options = append(options, chromedp.NoSandbox) // the sandbox refuses to run as root
-	}
-	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
-	t.Cleanup(cancel)
-	browser, cancel := chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
-	if err := chromedp.Do(browser); err != nil {
-		t.Fatalf("start the browser: %v", err)
-	}
-	return browser
-}
-
-// person is somebody with a browser profile of their own.
-func (s *stage) person(t *testing.T) context.Context {
-	t.Helper()
-	ctx, cancel := chromedp.NewContext(s.browser, chromedp.WithNewBrowserContext())
-	t.Cleanup(cancel)
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatal(err)
-	}
-	return ctx
 }
 
 // phone opens the page of an app user, in a language ("" leaves it to the page).
@@ -90,8 +37,8 @@ func (s *stage) phone(t *testing.T, person context.Context, language string) tab
 	if language != "" {
 		address += "&language=" + language
 	}
-	p.do(chromedp.Navigate(address))
-	p.wait(`one("#title")?.textContent === "Testland"`)
+	p.Do(chromedp.Navigate(address))
+	p.Wait(`one("#title")?.textContent === "Testland"`)
 	return p
 }
 
@@ -99,156 +46,40 @@ func (s *stage) phone(t *testing.T, person context.Context, language string) tab
 func (s *stage) desk(t *testing.T, person context.Context) tab {
 	t.Helper()
 	p := newTab(t, person)
-	p.do(chromedp.Navigate(s.ready.Pages.Desk))
-	p.wait(`document.querySelector("[data-test=who]").textContent.includes("Cora")`)
+	p.Do(chromedp.Navigate(s.ready.Pages.Desk))
+	p.Wait(`document.querySelector("[data-test=who]").textContent.includes("Cora")`)
 	return p
 }
 
-// tab is an open page.
-type tab struct {
-	t   *testing.T
-	ctx context.Context
-}
+// tab is a page with the widget on it.
+type tab struct{ browsertest.Tab }
 
-// newTab opens a tab whose page has all, one and focused, which look into the
-// widget where there is one, and which at its end must have had no script errors and no
-// violation of the content security policy.
 func newTab(t *testing.T, person context.Context) tab {
 	t.Helper()
-	ctx, cancel := chromedp.NewContext(person)
-	t.Cleanup(cancel)
-	p := tab{t, ctx}
-	p.do(chromedp.EmulateViewport(390, 844))
-	_, err := chromedp.Call(ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: `
-		window.wrong = [];
-		window.all = (selector) => [...(document.querySelector("deskbridge-chat")?.shadowRoot ?? document).querySelectorAll(selector)];
-		window.one = (selector) => all(selector)[0] ?? null;
-		window.focused = () => document.activeElement?.shadowRoot?.activeElement ?? document.activeElement;
-		addEventListener("error", (e) => wrong.push(String(e.message)));
-		addEventListener("unhandledrejection", (e) => wrong.push(String(e.reason)));
-		addEventListener("securitypolicyviolation", (e) => wrong.push(e.violatedDirective + " " + e.blockedURI));`})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if wrong, err := chromedp.Run(ctx, chromedp.Evaluate[[]string]("window.wrong ?? []")); err != nil || len(wrong) > 0 {
-			t.Errorf("the page went wrong: %q (%v)", wrong, err)
-		}
-	})
-	return p
-}
-
-func (p tab) do(steps ...chromedp.Action[chromedp.Void]) {
-	p.t.Helper()
-	if err := chromedp.Do(p.ctx, steps...); err != nil {
-		p.t.Fatal(err)
-	}
-}
-
-// is evaluates a condition in the page.
-func (p tab) is(condition string) bool {
-	p.t.Helper()
-	yes, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool]("Boolean("+condition+")"))
-	if err != nil {
-		p.t.Fatalf("%s: %v", condition, err)
-	}
-	return yes
-}
-
-// read evaluates an expression that gives text.
-func (p tab) read(expression string) string {
-	p.t.Helper()
-	text, err := chromedp.Run(p.ctx, chromedp.Evaluate[string]("String("+expression+")"))
-	if err != nil {
-		p.t.Fatalf("%s: %v", expression, err)
-	}
-	return text
-}
-
-func (p tab) wait(condition string) {
-	p.t.Helper()
-	deadline := time.After(20 * time.Second)
-	for !p.is(condition) {
-		select {
-		case <-deadline:
-			p.t.Fatalf("still not after 20 s: %s\nthe page says:\n%s", condition, p.read(`document.body.innerText + "\n" + (one(".panel")?.innerText ?? "")`))
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
-
-// shows waits for text inside of what the selector finds.
-func (p tab) shows(selector, text string) {
-	p.t.Helper()
-	p.wait(`all(` + quote(selector) + `).some((e) => e.innerText.includes(` + quote(text) + `))`)
-}
-
-func (p tab) count(selector, text string) string {
-	p.t.Helper()
-	return p.read(`all(` + quote(selector) + `).filter((e) => e.innerText.includes(` + quote(text) + `)).length`)
-}
-
-// inside finds an element of the widget, or of a page without one.
-func inside(selector string) chromedp.JSPath {
-	return chromedp.JSPath(`one(` + quote(selector) + `)`)
-}
-
-func (p tab) press(keys string) {
-	p.t.Helper()
-	p.do(chromedp.KeyEvent(keys))
-}
-
-// enter presses Enter as a keyboard does: the page may keep it from typing.
-func (p tab) enter() {
-	p.t.Helper()
-	for _, kind := range []input.DispatchKeyEventType{input.DispatchKeyEventTypeKeyDown, input.DispatchKeyEventTypeKeyUp} {
-		key := input.DispatchKeyEventParams{Type: kind, Key: "Enter", Code: "Enter", WindowsVirtualKeyCode: 13}
-		if kind == input.DispatchKeyEventTypeKeyDown {
-			key.Text = "\r"
-		}
-		if _, err := chromedp.Call(p.ctx, input.DispatchKeyEvent, key); err != nil {
-			p.t.Fatal(err)
-		}
-	}
-}
-
-// tabTo presses Tab until the focus is on what the selector finds, and looks
-// whether the focus is visible.
-func (p tab) tabTo(selector string) {
-	p.t.Helper()
-	for range 60 {
-		if p.is(`focused().matches(` + quote(selector) + `)`) {
-			if p.is(`getComputedStyle(focused()).outlineStyle === "none"`) {
-				p.t.Errorf("the focus on %s cannot be seen", selector)
-			}
-			return
-		}
-		p.press(kb.Tab)
-	}
-	p.t.Fatalf("60 times Tab does not reach %s", selector)
+	return tab{browsertest.NewTab(t, person)}
 }
 
 // write writes a message on the phone with mouse and keys.
 func (p tab) write(text string) {
-	p.t.Helper()
-	p.do(chromedp.SendKeys(inside("#text"), text), chromedp.Click(inside("#send")))
-	p.shows(".message.mine .body", text)
+	p.T.Helper()
+	p.Do(chromedp.SendKeys(browsertest.Inside("#text"), text), chromedp.Click(browsertest.Inside("#send")))
+	p.Shows(".message.mine .body", text)
 }
 
 // status waits until the user's message with this text has this status.
 func (p tab) status(text, status string) {
-	p.t.Helper()
-	p.shows(".message.mine", text)
-	p.wait(`all(".message.mine").filter((e) => e.innerText.includes(` + quote(text) + `)).at(-1).querySelector(".about").innerText.includes(` + quote(status) + `)`)
+	p.T.Helper()
+	p.Shows(".message.mine", text)
+	p.Wait(`all(".message.mine").filter((e) => e.innerText.includes(` + quote(text) + `)).at(-1).querySelector(".about").innerText.includes(` + quote(status) + `)`)
 }
 
 // openTicket opens the ticket that holds the text, on the desk.
 func (s *stage) openTicket(desk tab, text string) {
-	desk.t.Helper()
+	desk.T.Helper()
 	var row string
-	eventually(desk.t, "a ticket holds "+text, func() bool {
-		for _, ticket := range ticketsOf(desk.t, s.agent) {
-			for _, a := range articlesOf(desk.t, s.agent, ticket.ID) {
+	eventually(desk.T, "a ticket holds "+text, func() bool {
+		for _, ticket := range ticketsOf(desk.T, s.agent) {
+			for _, a := range articlesOf(desk.T, s.agent, ticket.ID) {
 				if strings.Contains(a.Body, text) {
 					row = fmt.Sprintf("[data-ticket-id='%d'][data-test=ticket-row]", ticket.ID)
 				}
@@ -256,64 +87,8 @@ func (s *stage) openTicket(desk tab, text string) {
 		}
 		return row != ""
 	})
-	desk.do(chromedp.Click(chromedp.CSS(row)))
-	desk.shows("[data-test=article]", text)
-}
-
-func (p tab) offline(cut bool) {
-	p.t.Helper()
-	speed := network.Conditions{DownloadThroughput: -1, UploadThroughput: -1, Offline: cut}
-	if _, err := chromedp.Call(p.ctx, network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{MatchedNetworkConditions: []*network.Conditions{&speed}}); err != nil {
-		p.t.Fatal(err)
-	}
-	if _, err := chromedp.Call(p.ctx, network.OverrideNetworkState, network.OverrideNetworkStateParams{Offline: cut, DownloadThroughput: -1, UploadThroughput: -1}); err != nil {
-		p.t.Fatal(err)
-	}
-}
-
-// dark switches between the light and the dark colours.
-func (p tab) dark(on bool) {
-	p.t.Helper()
-	value := map[bool]string{true: "dark", false: "light"}[on]
-	_, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: value}},
-	})
-	if err != nil {
-		p.t.Fatal(err)
-	}
-}
-
-// picture writes a screenshot where somebody wants to look at it.
-func (p tab) picture(name string) {
-	p.t.Helper()
-	folder := os.Getenv("DESKBRIDGE_TEST_SCREENSHOTS")
-	if folder == "" {
-		return
-	}
-	png, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
-	if err == nil {
-		err = os.WriteFile(filepath.Join(folder, name+".png"), png, 0o600)
-	}
-	if err != nil {
-		p.t.Error(err)
-	}
-}
-
-// pictures takes the page in all its looks.
-func (p tab) pictures(name string) {
-	p.t.Helper()
-	if os.Getenv("DESKBRIDGE_TEST_SCREENSHOTS") == "" {
-		return
-	}
-	for _, dark := range []bool{false, true} {
-		p.dark(dark)
-		look := map[bool]string{false: "-light", true: "-dark"}[dark]
-		p.do(chromedp.EmulateViewport(1280, 800))
-		p.picture(name + "-desktop" + look)
-		p.do(chromedp.EmulateViewport(390, 844))
-		p.picture(name + "-phone" + look)
-	}
-	p.dark(false)
+	desk.Do(chromedp.Click(chromedp.CSS(row)))
+	desk.Shows("[data-test=article]", text)
 }
 
 // ticketWith finds the ticket that holds an article with the text.
@@ -357,34 +132,34 @@ func TestInTheBrowser(t *testing.T) {
 }
 
 func fromPhoneToDeskAndBack(t *testing.T, s *stage) {
-	person := s.person(t)
+	person := browsertest.Person(t, s.browser)
 	phone := s.phone(t, person, "de")
-	phone.shows("#empty", "Schreiben Sie uns.")
-	phone.pictures("1-phone-empty")
+	phone.Shows("#empty", "Schreiben Sie uns.")
+	phone.Pictures("1-phone-empty")
 	phone.write("Guten Tag, <b>ich</b> brauche Hilfe")
 	desk := s.desk(t, person)
 	s.openTicket(desk, "brauche Hilfe")
-	desk.shows("[data-test=article]", "Guten Tag, <b>ich</b> brauche Hilfe")
+	desk.Shows("[data-test=article]", "Guten Tag, <b>ich</b> brauche Hilfe")
 	phone.status("ich</b> brauche Hilfe", "zugestellt")
 
-	desk.do(chromedp.Click("[data-test=reply-public]"), chromedp.SendKeys("[data-test=reply-text]", "nur unter uns"), chromedp.Click("[data-test=reply-send]"))
-	desk.shows("[data-test=article][data-internal=true]", "nur unter uns")
-	desk.do(chromedp.Click("[data-test=reply-public]"), chromedp.SendKeys("[data-test=reply-text]", "Gern, worum geht es?"), chromedp.Click("[data-test=reply-send]"))
-	desk.shows("[data-test=article][data-internal=false]", "Gern, worum geht es?")
-	phone.shows(".message:not(.mine) .body", "Gern, worum geht es?")
+	desk.Do(chromedp.Click("[data-test=reply-public]"), chromedp.SendKeys("[data-test=reply-text]", "nur unter uns"), chromedp.Click("[data-test=reply-send]"))
+	desk.Shows("[data-test=article][data-internal=true]", "nur unter uns")
+	desk.Do(chromedp.Click("[data-test=reply-public]"), chromedp.SendKeys("[data-test=reply-text]", "Gern, worum geht es?"), chromedp.Click("[data-test=reply-send]"))
+	desk.Shows("[data-test=article][data-internal=false]", "Gern, worum geht es?")
+	phone.Shows(".message:not(.mine) .body", "Gern, worum geht es?")
 	phone.status("ich</b> brauche Hilfe", "gesehen")
-	if n := phone.count(".message", ""); n != "2" {
+	if n := phone.Count(".message", ""); n != "2" {
 		t.Errorf("the phone shows %s messages, want the question and the answer", n)
 	}
-	desk.pictures("2-desk-chat")
+	desk.Pictures("2-desk-chat")
 
 	phone.write("Zweite Frage")
-	desk.shows("[data-test=article]", "Zweite Frage")
+	desk.Shows("[data-test=article]", "Zweite Frage")
 	phone.status("Zweite Frage", "zugestellt")
-	phone.pictures("2-phone-chat")
+	phone.Pictures("2-phone-chat")
 	// What was public is made internal again: it leaves the phone.
-	desk.do(chromedp.Click("[data-test=article][data-internal=false]:nth-child(3) [data-test=article-toggle]"))
-	phone.wait(`!one("#messages").innerText.includes("worum geht es")`)
+	desk.Do(chromedp.Click("[data-test=article][data-internal=false]:nth-child(3) [data-test=article-toggle]"))
+	phone.Wait(`!one("#messages").innerText.includes("worum geht es")`)
 }
 
 // byKeyboard uses no mouse on either page.
@@ -393,56 +168,56 @@ func byKeyboard(t *testing.T, s *stage, language string) {
 		"en": {"May I ask something?", "Of course.", "delivered", "seen", "Public: the app user will read this."},
 		"de": {"Darf ich etwas fragen?", "Natürlich.", "zugestellt", "gesehen", "Öffentlich: Die Person in der App liest das."},
 	}[language]
-	person := s.person(t)
+	person := browsertest.Person(t, s.browser)
 	phone := s.phone(t, person, "")
-	phone.tabTo("#languages")
-	phone.press(map[string]string{"en": "E", "de": "D"}[language]) // English, Deutsch
-	phone.wait(`one(".panel").lang === ` + quote(language))
-	phone.tabTo("#text")
-	phone.press(words.question)
-	phone.enter()
+	phone.TabTo("#languages")
+	phone.Press(map[string]string{"en": "E", "de": "D"}[language]) // English, Deutsch
+	phone.Wait(`one(".panel").lang === ` + quote(language))
+	phone.TabTo("#text")
+	phone.Press(words.question)
+	phone.Enter()
 	phone.status(words.question, words.delivered)
-	if !phone.is(`focused().id === "text" && focused().value === ""`) {
+	if !phone.Is(`focused().id === "text" && focused().value === ""`) {
 		t.Error("after sending, the focus is not in the empty text field")
 	}
 
 	desk := s.desk(t, person)
-	desk.tabTo("[data-test=language]")
-	desk.press(language[:1]) // Deutsch, English
-	desk.wait(`document.documentElement.lang === ` + quote(language))
+	desk.TabTo("[data-test=language]")
+	desk.Press(language[:1]) // Deutsch, English
+	desk.Wait(`document.documentElement.lang === ` + quote(language))
 	ticket, _ := s.ticketWith(t, words.question)
-	desk.tabTo(fmt.Sprintf("[data-ticket-id='%d']", ticket.ID))
-	desk.enter()
-	desk.shows("[data-test=article]", words.question)
-	desk.shows("[data-test=reply-kind]", words.kind)
-	desk.tabTo("[data-test=reply-text]")
-	desk.press(words.answer)
-	desk.tabTo("[data-test=reply-send]")
-	desk.enter()
-	phone.shows(".message:not(.mine) .body", words.answer)
+	desk.TabTo(fmt.Sprintf("[data-ticket-id='%d']", ticket.ID))
+	desk.Enter()
+	desk.Shows("[data-test=article]", words.question)
+	desk.Shows("[data-test=reply-kind]", words.kind)
+	desk.TabTo("[data-test=reply-text]")
+	desk.Press(words.answer)
+	desk.TabTo("[data-test=reply-send]")
+	desk.Enter()
+	phone.Shows(".message:not(.mine) .body", words.answer)
 	phone.status(words.question, words.seen)
 	if language == "en" {
-		phone.tabTo("#log") // it can be scrolled with the keys
+		phone.TabTo("#log") // it can be scrolled with the keys
 	}
 }
 
 func languageOfThePhone(t *testing.T, s *stage) {
-	person := s.person(t)
+	person := browsertest.Person(t, s.browser)
 	p := newTab(t, person)
-	agent := p.read("navigator.userAgent")
-	_, err := chromedp.Call(p.ctx, emulation.SetUserAgentOverride, emulation.SetUserAgentOverrideParams{UserAgent: agent, AcceptLanguage: "ar,de-AT"})
+	agent := p.Read("navigator.userAgent")
+	_, err := chromedp.Call(p.Ctx, emulation.SetUserAgentOverride, emulation.SetUserAgentOverrideParams{UserAgent: agent, AcceptLanguage: "ar,de-AT"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.do(chromedp.Navigate(s.ready.Pages.Phone))
-	p.wait(`one("#send")?.title === "Senden"`)
+	p.Do(chromedp.Navigate(s.ready.Pages.Phone))
+	p.Wait(`one("#send")?.title === "Senden"`)
 	p.write("auf Deutsch")
 	p.status("auf Deutsch", "zugestellt")
 	if ticket, _ := s.ticketWith(t, "auf Deutsch"); !strings.HasPrefix(ticket.Title, "[DE] Testland: ") {
 		t.Errorf("the ticket is %q, want a German one", ticket.Title)
 	}
-	p.do(chromedp.Evaluate[chromedp.Void](`{ const e = one("#languages"); e.value = "en"; e.dispatchEvent(new Event("change")); }`))
-	p.wait(`one("#send").title === "Send"`)
+	p.Do(chromedp.Evaluate[chromedp.Void](`{ const e = one("#languages"); e.value = "en"; e.dispatchEvent(new Event("change")); }`))
+	p.Wait(`one("#send").title === "Send"`)
 	p.status("auf Deutsch", "delivered")
 	p.write("in English")
 	p.status("in English", "delivered")
@@ -450,33 +225,33 @@ func languageOfThePhone(t *testing.T, s *stage) {
 		ticket, _ := s.ticketWith(t, "in English")
 		return strings.HasPrefix(ticket.Title, "[EN] Testland: ")
 	})
-	p.do(chromedp.Reload())
-	p.wait(`one("#send")?.title === "Send"`)
-	p.shows(".message.mine", "auf Deutsch")
+	p.Do(chromedp.Reload())
+	p.Wait(`one("#send")?.title === "Send"`)
+	p.Shows(".message.mine", "auf Deutsch")
 }
 
 func cutNetwork(t *testing.T, s *stage) {
-	person := s.person(t)
+	person := browsertest.Person(t, s.browser)
 	phone := s.phone(t, person, "en")
 	phone.write("before the tunnel")
 	phone.status("before the tunnel", "delivered")
-	phone.offline(true)
+	phone.Offline(true)
 	phone.write("first in the tunnel")
 	phone.write("second in the tunnel")
 	phone.status("second in the tunnel", "waiting to be sent")
-	phone.shows("#notice", "No connection.")
-	phone.pictures("3-phone-offline")
-	phone.offline(false)
+	phone.Shows("#notice", "No connection.")
+	phone.Pictures("3-phone-offline")
+	phone.Offline(false)
 	phone.status("first in the tunnel", "delivered")
 	phone.status("second in the tunnel", "delivered")
-	phone.wait(`one("#notice").textContent === ""`)
+	phone.Wait(`one("#notice").textContent === ""`)
 
 	// The page is closed before the network is back.
-	phone.offline(true)
+	phone.Offline(true)
 	phone.write("third in the tunnel")
 	phone.status("third in the tunnel", "waiting to be sent")
-	phone.do(chromedp.Navigate("about:blank"))
-	phone.offline(false)
+	phone.Do(chromedp.Navigate("about:blank"))
+	phone.Offline(false)
 	again := s.phone(t, person, "en")
 	again.status("third in the tunnel", "delivered")
 	_, articles := s.ticketWith(t, "before the tunnel")
@@ -489,14 +264,14 @@ func cutNetwork(t *testing.T, s *stage) {
 			t.Errorf("article %d is %q, want %q", i, articles[i].Body, want[i])
 		}
 	}
-	if n := again.count(".message", "tunnel"); n != "4" {
+	if n := again.Count(".message", "tunnel"); n != "4" {
 		t.Errorf("the phone shows %s messages, want 4", n)
 	}
 }
 
 func lostAnswer(t *testing.T, s *stage) {
-	phone := s.phone(t, s.person(t), "en")
-	phone.do(chromedp.Evaluate[chromedp.Void](`{
+	phone := s.phone(t, browsertest.Person(t, s.browser), "en")
+	phone.Do(chromedp.Evaluate[chromedp.Void](`{
 		const real = window.fetch;
 		window.posts = 0;
 		window.fetch = async (url, options) => {
@@ -507,24 +282,24 @@ func lostAnswer(t *testing.T, s *stage) {
 	}`))
 	phone.write("only once")
 	phone.status("only once", "delivered")
-	phone.wait("window.posts === 2")
+	phone.Wait("window.posts === 2")
 	if _, articles := s.ticketWith(t, "only once"); len(articles) != 1 {
 		t.Errorf("the ticket has %d articles, want 1", len(articles))
 	}
-	if n := phone.count(".message", "only once"); n != "1" {
+	if n := phone.Count(".message", "only once"); n != "1" {
 		t.Errorf("the phone shows it %s times, want once", n)
 	}
 }
 
 func newChat(t *testing.T, s *stage) {
-	phone := s.phone(t, s.person(t), "en")
-	if !phone.is(`one("#new").hidden`) {
+	phone := s.phone(t, browsertest.Person(t, s.browser), "en")
+	if !phone.Is(`one("#new").hidden`) {
 		t.Error("a new chat is offered before there is one")
 	}
 	phone.write("about my flat")
 	phone.status("about my flat", "delivered")
-	phone.do(chromedp.Click(inside("#new")))
-	phone.shows("#notice", "Your next message opens a new chat.")
+	phone.Do(chromedp.Click(browsertest.Inside("#new")))
+	phone.Shows("#notice", "Your next message opens a new chat.")
 	phone.write("about my school")
 	phone.status("about my school", "delivered")
 	phone.write("about my books")
@@ -537,8 +312,8 @@ func newChat(t *testing.T, s *stage) {
 }
 
 func refused(t *testing.T, s *stage) {
-	phone := s.phone(t, s.person(t), "en")
-	phone.do(chromedp.Evaluate[chromedp.Void](`{
+	phone := s.phone(t, browsertest.Person(t, s.browser), "en")
+	phone.Do(chromedp.Evaluate[chromedp.Void](`{
 		window.real = window.fetch;
 		window.fetch = async (url, options) => options?.method !== "POST" ? window.real(url, options) :
 			new Response(JSON.stringify({error: "x", code: "device_not_served", retryable: false}), {status: 403});
@@ -547,48 +322,48 @@ func refused(t *testing.T, s *stage) {
 	phone.status("let me in", "not delivered. The chat is not available on this device yet.")
 	phone.write("or not")
 	phone.status("or not", "not delivered")
-	phone.pictures("4-phone-refused")
-	phone.do(chromedp.Click(inside(".message.mine:last-child .more button:last-child")))
-	phone.wait(`!one("#messages").innerText.includes("or not")`)
-	phone.do(chromedp.Evaluate[chromedp.Void]("window.fetch = window.real"))
-	phone.do(chromedp.Click(inside(".message.mine .more button")))
+	phone.Pictures("4-phone-refused")
+	phone.Do(chromedp.Click(browsertest.Inside(".message.mine:last-child .more button:last-child")))
+	phone.Wait(`!one("#messages").innerText.includes("or not")`)
+	phone.Do(chromedp.Evaluate[chromedp.Void]("window.fetch = window.real"))
+	phone.Do(chromedp.Click(browsertest.Inside(".message.mine .more button")))
 	phone.status("let me in", "delivered")
-	if n := phone.count(".message", ""); n != "1" {
+	if n := phone.Count(".message", ""); n != "1" {
 		t.Errorf("the phone shows %s messages, want 1", n)
 	}
 }
 
 // busyServer refuses for a while: what is written waits, and reading goes on.
 func busyServer(t *testing.T, s *stage) {
-	phone := s.phone(t, s.person(t), "en")
+	phone := s.phone(t, browsertest.Person(t, s.browser), "en")
 	phone.write("in good time")
 	phone.status("in good time", "delivered")
-	phone.do(chromedp.Evaluate[chromedp.Void](`{
+	phone.Do(chromedp.Evaluate[chromedp.Void](`{
 		window.real = window.fetch;
 		window.posts = 0;
 		window.fetch = async (url, options) => options?.method !== "POST" || /(typing|read)\/$/.test(url) || ++window.posts > 1 ? window.real(url, options) :
 			new Response(JSON.stringify({error: "x", code: "rate_limited", retryable: true}), {status: 429, headers: {"Retry-After": "4"}});
 	}`))
 	phone.write("too soon")
-	phone.shows("#notice", "That was too much at once.")
+	phone.Shows("#notice", "That was too much at once.")
 	phone.status("too soon", "waiting to be sent")
 	ticket, _ := s.ticketWith(t, "in good time")
 	if _, err := s.agent.Articles.Create(t.Context(), zammad.NewArticle{TicketID: ticket.ID, Type: "note", Body: "meanwhile"}); err != nil {
 		t.Fatal(err)
 	}
-	phone.do(chromedp.Evaluate[chromedp.Void](`dispatchEvent(new Event("online"))`)) // no reason to come before the time
-	phone.shows(".message:not(.mine)", "meanwhile")
-	if !phone.is("window.posts === 1") {
+	phone.Do(chromedp.Evaluate[chromedp.Void](`dispatchEvent(new Event("online"))`)) // no reason to come before the time
+	phone.Shows(".message:not(.mine)", "meanwhile")
+	if !phone.Is("window.posts === 1") {
 		t.Error("it did not wait as long as the server asked for")
 	}
 	phone.status("too soon", "delivered")
-	phone.wait(`one("#notice").textContent === ""`)
+	phone.Wait(`one("#notice").textContent === ""`)
 }
 
 func lengthOfAMessage(t *testing.T, s *stage) {
-	phone := s.phone(t, s.person(t), "en")
+	phone := s.phone(t, browsertest.Person(t, s.browser), "en")
 	fill := func(expression string) {
-		phone.do(chromedp.Evaluate[chromedp.Void](`{ const e = one("#text"); e.value = ` + expression + `; e.dispatchEvent(new Event("input")); }`))
+		phone.Do(chromedp.Evaluate[chromedp.Void](`{ const e = one("#text"); e.value = ` + expression + `; e.dispatchEvent(new Event("input")); }`))
 	}
 	for _, c := range []struct{ text, counter, sendable string }{
 		{`"a"`, "", "true"},
@@ -598,18 +373,18 @@ func lengthOfAMessage(t *testing.T, s *stage) {
 		{`"\u{1F989}".repeat(10001)`, "1 characters too many", "false"},
 	} {
 		fill(c.text)
-		counter, sendable := phone.read(`one("#counter").textContent`), phone.read(`!one("#send").disabled`)
+		counter, sendable := phone.Read(`one("#counter").textContent`), phone.Read(`!one("#send").disabled`)
 		if counter != c.counter || sendable != c.sendable {
 			t.Errorf("%s: counter %q and can be sent: %s, want %q and %s", c.text, counter, sendable, c.counter, c.sendable)
 		}
 	}
 	fill(`"\u{1F989}".repeat(10000)`)
-	phone.do(chromedp.Click(inside("#send")))
+	phone.Do(chromedp.Click(browsertest.Inside("#send")))
 	phone.status("\U0001F989", "delivered")
 }
 
 func rightToLeft(t *testing.T, s *stage) {
-	person := s.person(t)
+	person := browsertest.Person(t, s.browser)
 	phone := s.phone(t, person, "de")
 	phone.write("مرحبا، أحتاج إلى مساعدة من فضلك. رقمي 0123-456.")
 	phone.status("مرحبا", "zugestellt")
@@ -619,16 +394,16 @@ func rightToLeft(t *testing.T, s *stage) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	phone.shows(".message:not(.mine)", "السكن")
+	phone.Shows(".message:not(.mine)", "السكن")
 	for _, selector := range []string{".message.mine .body > *", ".message:not(.mine) .body > *"} {
-		if !phone.is(`getComputedStyle(one(` + quote(selector) + `)).direction === "rtl"`) {
+		if !phone.Is(`getComputedStyle(one(` + quote(selector) + `)).direction === "rtl"`) {
 			t.Errorf("%s is not written from right to left", selector)
 		}
 	}
-	phone.pictures("5-phone-arabic")
+	phone.Pictures("5-phone-arabic")
 	desk := s.desk(t, person)
 	s.openTicket(desk, "مرحبا")
-	desk.pictures("5-desk-arabic")
+	desk.Pictures("5-desk-arabic")
 }
 
 // The demo's addresses need no more than one click: nothing is to be typed in.

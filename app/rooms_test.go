@@ -48,6 +48,7 @@ var rooms = map[string][]string{
 	"cli":                        {"*"},
 	"":                           {"cli"}, // main.go
 	"storage/storagetest":        {"*"},   // only tests import it
+	"browsertest":                {},      // only tests import it
 	"bench":                      {"*"},   // measures, ships nothing
 }
 

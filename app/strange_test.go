@@ -13,6 +13,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"deskbridge/browsertest"
 	"deskbridge/widget"
 )
 
@@ -140,8 +141,8 @@ func message(m map[string]any) map[string]any {
 // open shows the widget of this bridge on a city's page.
 func (s *strange) open(t *testing.T) tab {
 	t.Helper()
-	p := newTab(t, newBrowser(t))
-	p.do(chromedp.Navigate(sitePage(t, s.URL) + "/?region=testland&language=en"))
+	p := newTab(t, browsertest.New(t))
+	p.Do(chromedp.Navigate(sitePage(t, s.URL) + "/?region=testland&language=en"))
 	return p
 }
 
@@ -160,27 +161,27 @@ func TestWidgetWithHostileTexts(t *testing.T) {
 	s.state = stateOf(2, m)
 	s.state["chat"] = map[string]any{"state": "open", "notice": bad, "away": bad, "typing": true}
 	p := s.open(t)
-	p.shows(".message", "Hello")
-	p.shows("#title", "<img src=x")
-	p.shows(".message .about", "<img src=x")
-	p.shows("#away", "<img src=x")
-	p.shows(".files", "<img src=x")
-	if found := p.read(`all("script, iframe, a[href^='java'], [onerror]").length`); found != "0" {
+	p.Shows(".message", "Hello")
+	p.Shows("#title", "<img src=x")
+	p.Shows(".message .about", "<img src=x")
+	p.Shows("#away", "<img src=x")
+	p.Shows(".files", "<img src=x")
+	if found := p.Read(`all("script, iframe, a[href^='java'], [onerror]").length`); found != "0" {
 		t.Errorf("%s hostile elements are in the page", found)
 	}
-	if links := p.read(`all("a").map((a) => a.href + " " + a.rel).join()`); links != "https://example.org/ noopener noreferrer nofollow" {
+	if links := p.Read(`all("a").map((a) => a.href + " " + a.rel).join()`); links != "https://example.org/ noopener noreferrer nofollow" {
 		t.Errorf("the links are %q", links)
 	}
 	// A file is never a document of the page's origin.
-	p.do(chromedp.Evaluate[chromedp.Void](`{ window.blobs = []; const real = URL.createObjectURL;
+	p.Do(chromedp.Evaluate[chromedp.Void](`{ window.blobs = []; const real = URL.createObjectURL;
 		URL.createObjectURL = (blob) => { blobs.push(blob.type); return real(blob); };
 		HTMLAnchorElement.prototype.click = () => {}; all(".files button")[1].click(); }`))
-	p.wait(`blobs.includes("application/octet-stream") && !blobs.includes("text/html")`)
+	p.Wait(`blobs.includes("application/octet-stream") && !blobs.includes("text/html")`)
 	if s.asked("GET attachments/..") > 0 {
 		t.Error("an id has left the path of attachments")
 	}
 	// The policy reports the handlers that it kept from the parsed document.
-	p.do(chromedp.Evaluate[chromedp.Void](`wrong = wrong.filter((w) => !String(w).endsWith("-attr inline"))`))
+	p.Do(chromedp.Evaluate[chromedp.Void](`wrong = wrong.filter((w) => !String(w).endsWith("-attr inline"))`))
 }
 
 func TestWidgetFollowsAStream(t *testing.T) {
@@ -208,12 +209,12 @@ func TestWidgetFollowsAStream(t *testing.T) {
 		}
 	}
 	p := s.open(t)
-	p.shows(".message", "first")
-	p.shows("#away", "Back on Monday")
-	p.shows("#typing", "Counseling is writing")
+	p.Shows(".message", "first")
+	p.Shows("#away", "Back on Monday")
+	p.Shows("#typing", "Counseling is writing")
 	close(next)
-	p.shows(".message", "another history")
-	p.wait(`all(".message").length === 1`)
+	p.Shows(".message", "another history")
+	p.Wait(`all(".message").length === 1`)
 	if s.asked("GET events/ since=7") != 1 {
 		t.Errorf("it did not go on from its cursor: %q", s.requests)
 	}
@@ -229,12 +230,12 @@ func TestWidgetWithoutStreamsAsks(t *testing.T) {
 	s := newStrange(t)
 	s.state = stateOf(4, fromAgent(1, 4, "first"))
 	p := s.open(t)
-	p.shows(".message", "first")
+	p.Shows(".message", "first")
 	s.mu.Lock()
 	s.state = stateOf(3, fromAgent(9, 3, "a history that began anew"))
 	s.mu.Unlock()
-	p.shows(".message", "a history that began anew")
-	p.wait(`all(".message").length === 1`)
+	p.Shows(".message", "a history that began anew")
+	p.Wait(`all(".message").length === 1`)
 	if n := s.asked("GET events/"); n != 1 {
 		t.Errorf("it asked %d times for a stream that is not there", n)
 	}
@@ -273,13 +274,13 @@ func TestWidgetTakesItsTokenAlong(t *testing.T) {
 	s.token = "fresh"
 	s.state = stateOf(4, fromAgent(1, 4, "secret"))
 	p := s.open(t)
-	p.wait(`one(".panel")`)
-	if p.is(`all(".message").length > 0`) {
+	p.Wait(`one(".panel")`)
+	if p.Is(`all(".message").length > 0`) {
 		t.Error("it reads without a token")
 	}
-	p.do(chromedp.Evaluate[chromedp.Void](`{ let n = 0; const chat = document.querySelector("deskbridge-chat");
+	p.Do(chromedp.Evaluate[chromedp.Void](`{ let n = 0; const chat = document.querySelector("deskbridge-chat");
 		chat.authorize = async () => (n++ === 0 ? "stale" : "fresh"); }`))
-	p.shows(".message", "secret")
+	p.Shows(".message", "secret")
 	if n := s.asked("GET  since=0 stale") + s.asked("GET events/ since=0 stale"); n > 2 {
 		t.Errorf("the token that was refused was used %d times: %q", n, s.requests)
 	}

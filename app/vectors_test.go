@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"deskbridge/browsertest"
+
 	"github.com/chromedp/chromedp"
 )
 
@@ -32,8 +34,8 @@ func sources(t *testing.T) string {
 // TestWidgetPassesTheVectors: what client authors are told to do, our own widget does.
 func TestWidgetPassesTheVectors(t *testing.T) {
 	t.Parallel()
-	p := newTab(t, newBrowser(t))
-	p.do(chromedp.Navigate(sources(t) + "/"))
+	p := newTab(t, browsertest.New(t))
+	p.Do(chromedp.Navigate(sources(t) + "/"))
 	files, err := filepath.Glob("../api/vectors/*.json")
 	if err != nil || len(files) < 7 {
 		t.Fatalf("%d files of vectors (%v)", len(files), err)
@@ -41,7 +43,7 @@ func TestWidgetPassesTheVectors(t *testing.T) {
 	type result struct{ Name, Got, Want string }
 	for _, file := range files {
 		name := strings.TrimSuffix(filepath.Base(file), ".json")
-		results, err := chromedp.Run(p.ctx, chromedp.Evaluate[[]result](
+		results, err := chromedp.Run(p.Ctx, chromedp.Evaluate[[]result](
 			`import("/testdata/vectors.js").then((m) => m.check(`+quote(name)+`))`, chromedp.EvalAwaitPromise))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -58,8 +60,8 @@ func TestWidgetPassesTheVectors(t *testing.T) {
 // TestNobodysHTMLDoesAnything holds the widget's own lock, with HTML that no server of ours would send.
 func TestNobodysHTMLDoesAnything(t *testing.T) {
 	t.Parallel()
-	phone := newTab(t, newBrowser(t))
-	phone.do(chromedp.Navigate(sources(t) + "/"))
+	phone := newTab(t, browsertest.New(t))
+	phone.Do(chromedp.Navigate(sources(t) + "/"))
 	for markup, want := range map[string]string{
 		`<p>Hello <b>you</b></p>`:                                 `<p>Hello <b>you</b></p>`,
 		`<script>wrong.push(1)</script>x`:                         `x`,
@@ -75,7 +77,7 @@ func TestNobodysHTMLDoesAnything(t *testing.T) {
 		`<template><img src=x onerror=wrong.push(8)></template>x`: `x`,
 		`<p dir="rtl" lang="ar">x</p><p dir="x">y</p>`:            `<p dir="rtl" lang="ar">x</p><p>y</p>`,
 	} {
-		got, err := chromedp.Run(phone.ctx, chromedp.Evaluate[string](`import("/src/html.js").then(({safeHTML}) => {
+		got, err := chromedp.Run(phone.Ctx, chromedp.Evaluate[string](`import("/src/html.js").then(({safeHTML}) => {
 			const box = document.createElement("div"); box.append(safeHTML(`+quote(markup)+`)); return box.innerHTML; })`, chromedp.EvalAwaitPromise))
 		if err != nil {
 			t.Fatal(err)
@@ -85,5 +87,5 @@ func TestNobodysHTMLDoesAnything(t *testing.T) {
 		}
 	}
 	// The policy reports the handlers that it kept from the parsed document.
-	phone.do(chromedp.Evaluate[chromedp.Void](`wrong = wrong.filter((w) => !String(w).endsWith("-attr inline"))`))
+	phone.Do(chromedp.Evaluate[chromedp.Void](`wrong = wrong.filter((w) => !String(w).endsWith("-attr inline"))`))
 }

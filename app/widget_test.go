@@ -17,6 +17,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"deskbridge/bridge"
+	"deskbridge/browsertest"
 	"deskbridge/zammad"
 )
 
@@ -33,7 +34,7 @@ var languages = []string{"ar", "de", "en", "fa", "fr", "ru", "tr", "uk"}
 
 func newCity(t *testing.T) *city {
 	t.Helper()
-	chromium(t) // skips before anything is started
+	browsertest.Chromium(t) // skips before anything is started
 	w := newWorld(t, "sqlite:"+filepath.Join(t.TempDir(), "bridge.db"))
 	known, _ := w.bridge.app.Regions.BySlug(demoRegion)
 	region := *known
@@ -75,16 +76,16 @@ func sitePage(t *testing.T, bridge string) string {
 // visit opens a page with the widget; attributes are a query.
 func (c *city) visit(t *testing.T, p tab, attributes string) {
 	t.Helper()
-	p.do(chromedp.Navigate(c.page + "/?region=" + demoRegion + "&" + attributes))
-	p.wait(`one(".panel")`)
+	p.Do(chromedp.Navigate(c.page + "/?region=" + demoRegion + "&" + attributes))
+	p.Wait(`one(".panel")`)
 	if !strings.Contains(attributes, "launcher") {
-		p.wait(`one("#title").textContent === "Testland"`)
+		p.Wait(`one("#title").textContent === "Testland"`)
 	}
 }
 
 func TestWidgetOnACitysPage(t *testing.T) {
 	c := newCity(t)
-	s := &stage{browser: newBrowser(t)}
+	s := &stage{browser: browsertest.New(t)}
 	for _, test := range []struct {
 		name string
 		run  func(*testing.T, *city, *stage)
@@ -112,7 +113,7 @@ func TestWidgetOnACitysPage(t *testing.T) {
 func TestWidgetOutlivesARestart(t *testing.T) {
 	t.Parallel()
 	c := newCity(t)
-	p := newTab(t, newBrowser(t))
+	p := newTab(t, browsertest.New(t))
 	c.visit(t, p, "language=en")
 	p.write("before the restart")
 	p.status("before the restart", "delivered")
@@ -122,7 +123,7 @@ func TestWidgetOutlivesARestart(t *testing.T) {
 	c.bridge.stop()
 	p.write("while it was away")
 	p.status("while it was away", "waiting to be sent")
-	p.shows("#notice", "No connection.")
+	p.Shows("#notice", "No connection.")
 	answer := c.answer(ticket.ID, "an answer in between", false)
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
@@ -131,54 +132,54 @@ func TestWidgetOutlivesARestart(t *testing.T) {
 	c.bridge = c.serve(c.open("one"), listener)
 
 	p.status("while it was away", "delivered")
-	p.shows(".message:not(.mine)", answer.Body)
-	p.wait(`one("#notice").textContent === ""`)
+	p.Shows(".message:not(.mine)", answer.Body)
+	p.Wait(`one("#notice").textContent === ""`)
 	c.answer(ticket.ID, "and one after it", false)
-	p.shows(".message:not(.mine)", "and one after it")
-	if n := p.count(".message", ""); n != "4" {
+	p.Shows(".message:not(.mine)", "and one after it")
+	if n := p.Count(".message", ""); n != "4" {
 		t.Errorf("the page shows %s messages, want 4", n)
 	}
 	c.holds(ticket.ID, "Customer: before the restart", "Agent: an answer in between", "Customer: while it was away", "Agent: and one after it")
 }
 
 func twoTabs(t *testing.T, c *city, s *stage) {
-	person := s.person(t)
+	person := browsertest.Person(t, s.browser)
 	one, two := newTab(t, person), newTab(t, person)
 	c.visit(t, one, "language=en")
 	one.write("from the first tab")
 	one.status("from the first tab", "delivered")
-	one.offline(true)
+	one.Offline(true)
 	one.write("offline in the first")
-	one.shows("#notice", "No connection.") // it tries, and so it is the one that sends
+	one.Shows("#notice", "No connection.") // it tries, and so it is the one that sends
 	c.visit(t, two, "language=en")
-	two.shows(".message.mine", "from the first tab")
+	two.Shows(".message.mine", "from the first tab")
 	two.status("offline in the first", "waiting to be sent")
-	two.offline(true)
+	two.Offline(true)
 	two.write("offline in the second")
-	one.shows(".message.mine", "offline in the second")
+	one.Shows(".message.mine", "offline in the second")
 	for _, p := range []tab{one, two} { // no message leaves the screen while it changes from waiting to arrived
-		p.do(chromedp.Evaluate[chromedp.Void](`{ window.gone = 0;
+		p.Do(chromedp.Evaluate[chromedp.Void](`{ window.gone = 0;
 			new MutationObserver((all) => { for (const m of all) gone += [...m.removedNodes].filter((n) => !n.isConnected).length; }).observe(one("#messages"), {childList: true}); }`))
 	}
 	// The first sends for both; the second hears nothing of it yet but that they wait no more.
-	one.offline(false)
+	one.Offline(false)
 	one.status("offline in the second", "delivered")
 	two.status("offline in the second", "received")
-	two.offline(false)
+	two.Offline(false)
 	for _, p := range []tab{one, two} {
 		for _, text := range []string{"from the first tab", "offline in the first", "offline in the second"} {
 			p.status(text, "delivered")
-			if n := p.count(".message", text); n != "1" {
+			if n := p.Count(".message", text); n != "1" {
 				t.Errorf("%q is shown %s times", text, n)
 			}
 		}
 	}
 	for _, p := range []tab{one, two} {
-		if n := p.read("gone"); n != "0" {
+		if n := p.Read("gone"); n != "0" {
 			t.Errorf("%s messages have left the screen in between", n)
 		}
 	}
-	if n := two.read(`JSON.parse(localStorage.getItem(Object.keys(localStorage).find((k) => k.endsWith(" waiting")))).length`); n != "0" {
+	if n := two.Read(`JSON.parse(localStorage.getItem(Object.keys(localStorage).find((k) => k.endsWith(" waiting")))).length`); n != "0" {
 		t.Errorf("%s messages are still kept as waiting", n)
 	}
 	for _, ticket := range c.tickets() {
@@ -198,7 +199,7 @@ func twoTabs(t *testing.T, c *city, s *stage) {
 
 // withoutPolling: two windows of one device, one of them cut off in between.
 func withoutPolling(t *testing.T, c *city, s *stage) {
-	person := s.person(t)
+	person := browsertest.Person(t, s.browser)
 	one, two := newTab(t, person), newTab(t, person)
 	for _, p := range []tab{one, two} {
 		c.visit(t, p, "language=fr")
@@ -214,31 +215,31 @@ func withoutPolling(t *testing.T, c *city, s *stage) {
 	}
 	const questions = `performance.getEntriesByType("resource").filter((e) => /\/chat\/[^/]+\/\?since/.test(e.name)).length`
 	for _, p := range []tab{one, two} {
-		p.do(chromedp.Evaluate[chromedp.Void]("performance.clearResourceTimings()"))
+		p.Do(chromedp.Evaluate[chromedp.Void]("performance.clearResourceTimings()"))
 	}
 	c.answer(ticket, "réponse", false)
 	for _, p := range []tab{one, two} {
-		p.shows(".message:not(.mine)", "réponse")
-		if n := p.read(questions); n != "0" {
+		p.Shows(".message:not(.mine)", "réponse")
+		if n := p.Read(questions); n != "0" {
 			t.Errorf("the answer took %s questions", n)
 		}
 	}
-	two.offline(true)
-	two.shows("#notice", "Pas de connexion")
+	two.Offline(true)
+	two.Shows("#notice", "Pas de connexion")
 	c.answer(ticket, "pendant la coupure", false)
-	one.shows(".message:not(.mine)", "pendant la coupure")
-	two.offline(false)
-	two.shows(".message:not(.mine)", "pendant la coupure")
-	two.wait(`one("#notice").textContent === ""`)
+	one.Shows(".message:not(.mine)", "pendant la coupure")
+	two.Offline(false)
+	two.Shows(".message:not(.mine)", "pendant la coupure")
+	two.Wait(`one("#notice").textContent === ""`)
 	for _, p := range []tab{one, two} {
-		if n := p.count(".message", ""); n != "3" {
+		if n := p.Count(".message", ""); n != "3" {
 			t.Errorf("a window shows %s messages, want 3", n)
 		}
 	}
 }
 
 func peopleBehindTheChat(t *testing.T, c *city, s *stage) {
-	p := newTab(t, s.person(t))
+	p := newTab(t, browsertest.Person(t, s.browser))
 	c.visit(t, p, "language=tr")
 	p.write("Merhaba")
 	p.status("Merhaba", "iletildi")
@@ -249,9 +250,9 @@ func peopleBehindTheChat(t *testing.T, c *city, s *stage) {
 		}
 	}
 	c.answer(ticket, "Hoş geldiniz", false)
-	p.shows(".message:not(.mine)", "Hoş geldiniz")
-	p.shows("#typing", "yazıyor") // who has just answered often has more to say
-	device := p.read(`JSON.parse(localStorage.getItem(Object.keys(localStorage).find((k) => k.endsWith(" device"))))`)
+	p.Shows(".message:not(.mine)", "Hoş geldiniz")
+	p.Shows("#typing", "yazıyor") // who has just answered often has more to say
+	device := p.Read(`JSON.parse(localStorage.getItem(Object.keys(localStorage).find((k) => k.endsWith(" device"))))`)
 	waitFor(t, func() error {
 		var state struct{ Read, Seq int64 }
 		answer, err := http.Get(c.bridge.origin + "/api/v3/" + demoRegion + "/tr/chat/" + device + "/")
@@ -264,52 +265,52 @@ func peopleBehindTheChat(t *testing.T, c *city, s *stage) {
 		}
 		return nil
 	})
-	p.wait(`one("#away").textContent === ""`)
+	p.Wait(`one("#away").textContent === ""`)
 	c.setState(ticket, "closed")
-	p.wait(`one("#away").textContent !== ""`)
-	p.picture("11-closed")
+	p.Wait(`one("#away").textContent !== ""`)
+	p.Picture("11-closed")
 }
 
 func launcherByKeyboard(t *testing.T, c *city, s *stage) {
-	p := newTab(t, s.person(t))
+	p := newTab(t, browsertest.Person(t, s.browser))
 	c.visit(t, p, "language=en&launcher=")
-	if kept := p.read(`Object.keys(localStorage).filter((k) => k.endsWith("device")).length`); kept != "0" {
+	if kept := p.Read(`Object.keys(localStorage).filter((k) => k.endsWith("device")).length`); kept != "0" {
 		t.Error("who only passes by got a device id")
 	}
-	p.picture("6-launcher")
-	p.tabTo("#launcher")
-	p.enter()
-	p.wait(`one("#title").textContent === "Testland"`)
-	p.wait(`focused().id === "text"`)
-	p.press("May I ask something?")
-	p.enter()
+	p.Picture("6-launcher")
+	p.TabTo("#launcher")
+	p.Enter()
+	p.Wait(`one("#title").textContent === "Testland"`)
+	p.Wait(`focused().id === "text"`)
+	p.Press("May I ask something?")
+	p.Enter()
 	p.status("May I ask something?", "delivered")
-	p.pictures("6-launcher-open")
-	p.press(kb.Escape)
-	p.wait(`one(".panel").hidden && focused().id === "launcher"`)
-	if p.read(`one("#launcher").ariaExpanded`) != "false" {
+	p.Pictures("6-launcher-open")
+	p.Press(kb.Escape)
+	p.Wait(`one(".panel").hidden && focused().id === "launcher"`)
+	if p.Read(`one("#launcher").ariaExpanded`) != "false" {
 		t.Error("the button says that the panel is open")
 	}
-	p.enter()
-	p.wait(`!one(".panel").hidden && focused().id === "text"`)
+	p.Enter()
+	p.Wait(`!one(".panel").hidden && focused().id === "text"`)
 	for _, selector := range []string{"#send", "#log", "#languages", "#new", "#close", "#attach"} {
 		if selector == "#send" {
-			p.press("x") // it can be used only when there is something to send
+			p.Press("x") // it can be used only when there is something to send
 		}
-		p.tabTo(selector)
+		p.TabTo(selector)
 	}
-	p.tabTo("#close")
-	p.enter()
-	p.wait(`one(".panel").hidden && focused().id === "launcher"`)
+	p.TabTo("#close")
+	p.Enter()
+	p.Wait(`one(".panel").hidden && focused().id === "launcher"`)
 }
 
 // screenReader looks at what a screen reader knows of the page.
 func screenReader(t *testing.T, c *city, s *stage) {
-	p := newTab(t, s.person(t))
+	p := newTab(t, browsertest.Person(t, s.browser))
 	c.visit(t, p, "language=de")
 	p.write("Guten Tag")
 	p.status("Guten Tag", "zugestellt")
-	tree, err := chromedp.Call(p.ctx, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})
+	tree, err := chromedp.Call(p.Ctx, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -335,12 +336,12 @@ func screenReader(t *testing.T, c *city, s *stage) {
 		}
 	}
 	for name, want := range map[string]string{"aria-live": "polite", "aria-relevant": "additions"} {
-		if got := p.read(`one("#log").getAttribute(` + quote(name) + `)`); got != want {
+		if got := p.Read(`one("#log").getAttribute(` + quote(name) + `)`); got != want {
 			t.Errorf("%s of the log is %q, want %q", name, got, want)
 		}
 	}
 	// A changed state is no new element: it would be read again.
-	p.do(chromedp.Evaluate[chromedp.Void](`{ window.added = 0;
+	p.Do(chromedp.Evaluate[chromedp.Void](`{ window.added = 0;
 		new MutationObserver((all) => { for (const m of all) added += [...m.addedNodes].filter((n) => n.nodeType === 1).length; }).observe(one("#messages"), {childList: true, subtree: true}); }`))
 	for _, ticket := range c.tickets() {
 		if strings.Contains(ticket.Title, "[DE]") {
@@ -348,11 +349,11 @@ func screenReader(t *testing.T, c *city, s *stage) {
 		}
 	}
 	p.status("Guten Tag", "gesehen")
-	p.shows(".message:not(.mine)", "Guten Tag!")
-	if n := p.read(`all(".message.mine").length + " " + (added > 0)`); n != "1 true" {
+	p.Shows(".message:not(.mine)", "Guten Tag!")
+	if n := p.Read(`all(".message.mine").length + " " + (added > 0)`); n != "1 true" {
 		t.Errorf("own messages and whether something was added: %s", n)
 	}
-	if p.is(`all(".message.mine .about").length !== 1 || all(".message.mine time").length !== 1`) {
+	if p.Is(`all(".message.mine .about").length !== 1 || all(".message.mine time").length !== 1`) {
 		t.Error("the own message was drawn anew")
 	}
 }
@@ -360,79 +361,79 @@ func screenReader(t *testing.T, c *city, s *stage) {
 // zoomed looks at the page as browsers lay it out at 200 percent: half as many
 // pixels in both directions.
 func zoomed(t *testing.T, c *city, s *stage) {
-	p := newTab(t, s.person(t))
+	p := newTab(t, browsertest.Person(t, s.browser))
 	c.visit(t, p, "language=de&launcher=")
-	p.do(chromedp.Click(inside("#launcher")))
+	p.Do(chromedp.Click(browsertest.Inside("#launcher")))
 	p.write("Donaudampfschifffahrtsgesellschaftskapitänsmützenabzeichen und noch vieles mehr")
 	for _, size := range []struct {
 		name          string
 		width, height int64
 	}{{"desktop", 640, 400}, {"phone", 195, 422}} {
-		p.do(chromedp.EmulateViewport(size.width, size.height, chromedp.EmulateScale(2)))
-		p.wait(`innerWidth === ` + fmt.Sprint(size.width))
-		if p.is(`document.documentElement.scrollWidth > innerWidth || one("#log").scrollWidth > one("#log").clientWidth || one(".panel").scrollWidth > one(".panel").clientWidth`) {
+		p.Do(chromedp.EmulateViewport(size.width, size.height, chromedp.EmulateScale(2)))
+		p.Wait(`innerWidth === ` + fmt.Sprint(size.width))
+		if p.Is(`document.documentElement.scrollWidth > innerWidth || one("#log").scrollWidth > one("#log").clientWidth || one(".panel").scrollWidth > one(".panel").clientWidth`) {
 			t.Errorf("%s: the page scrolls sideways", size.name)
 		}
 		for _, selector := range []string{"#text", "#send", "#close", "#languages"} {
-			if !p.is(`(() => { const r = one(` + quote(selector) + `).getBoundingClientRect(); return r.left >= 0 && r.top >= 0 && r.right <= innerWidth && r.bottom <= innerHeight && r.width > 40; })()`) {
-				t.Errorf("%s: %s is not on the screen: %s", size.name, selector, p.read(`JSON.stringify(one(`+quote(selector)+`).getBoundingClientRect())`))
+			if !p.Is(`(() => { const r = one(` + quote(selector) + `).getBoundingClientRect(); return r.left >= 0 && r.top >= 0 && r.right <= innerWidth && r.bottom <= innerHeight && r.width > 40; })()`) {
+				t.Errorf("%s: %s is not on the screen: %s", size.name, selector, p.Read(`JSON.stringify(one(`+quote(selector)+`).getBoundingClientRect())`))
 			}
 		}
-		if p.is(`one("#log").clientHeight < 60`) {
+		if p.Is(`one("#log").clientHeight < 60`) {
 			t.Errorf("%s: the messages have no room", size.name)
 		}
-		p.picture("7-zoom-" + size.name)
+		p.Picture("7-zoom-" + size.name)
 	}
 }
 
 func widgetRightToLeft(t *testing.T, c *city, s *stage) {
 	for code, question := range map[string]string{"ar": "مرحبا، أحتاج إلى مساعدة من فضلك", "fa": "سلام، به کمک نیاز دارم"} {
-		p := newTab(t, s.person(t))
+		p := newTab(t, browsertest.Person(t, s.browser))
 		c.visit(t, p, "language="+code)
 		p.write(question)
 		p.write("Deutsch dazwischen")
-		p.wait(`all(".message.mine").length === 2`)
-		if p.read(`getComputedStyle(one(".panel")).direction`) != "rtl" {
+		p.Wait(`all(".message.mine").length === 2`)
+		if p.Read(`getComputedStyle(one(".panel")).direction`) != "rtl" {
 			t.Errorf("%s is not laid out from right to left", code)
 		}
 		// Own messages stand at the end, which is left here; the button to send too.
-		if !p.is(`one(".message.mine").getBoundingClientRect().left < 60 && one("#send").getBoundingClientRect().left < 60`) {
+		if !p.Is(`one(".message.mine").getBoundingClientRect().left < 60 && one("#send").getBoundingClientRect().left < 60`) {
 			t.Errorf("%s: own messages or the button are on the wrong side", code)
 		}
-		if p.is(`document.documentElement.scrollWidth > innerWidth`) {
+		if p.Is(`document.documentElement.scrollWidth > innerWidth`) {
 			t.Errorf("%s: the page scrolls sideways", code)
 		}
-		p.pictures("8-" + code)
+		p.Pictures("8-" + code)
 	}
 }
 
 // allLanguages looks whether every text is there, and fits.
 func allLanguages(t *testing.T, c *city, s *stage) {
-	p := newTab(t, s.person(t))
+	p := newTab(t, browsertest.Person(t, s.browser))
 	seen := map[string]string{}
 	for _, code := range languages {
 		c.visit(t, p, "language="+code)
-		p.wait(`one(".panel").lang === ` + quote(code))
-		words := p.read(`[one("#empty").innerText, one("#label").textContent, one("#send").title, one("#attach").title].join(" | ")`)
+		p.Wait(`one(".panel").lang === ` + quote(code))
+		words := p.Read(`[one("#empty").innerText, one("#label").textContent, one("#send").title, one("#attach").title].join(" | ")`)
 		if strings.Contains(words, "undefined") || seen[words] != "" {
 			t.Errorf("%s says %q as %s does", code, words, seen[words])
 		}
 		seen[words] = code
-		if p.is(`document.documentElement.scrollWidth > innerWidth`) {
+		if p.Is(`document.documentElement.scrollWidth > innerWidth`) {
 			t.Errorf("%s: the page scrolls sideways", code)
 		}
 	}
 	c.visit(t, p, "language=de-si")
-	p.wait(`one(".panel").lang === "de"`)
+	p.Wait(`one(".panel").lang === "de"`)
 }
 
 func otherLooks(t *testing.T, c *city, s *stage) {
-	p := newTab(t, s.person(t))
+	p := newTab(t, browsertest.Person(t, s.browser))
 	c.visit(t, p, "language=en")
 	p.write("Can you see me?")
 	p.status("Can you see me?", "delivered")
 	media := func(name, value string) {
-		_, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		_, err := chromedp.Call(p.Ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 			Features: []*emulation.MediaFeature{{Name: name, Value: value}},
 		})
 		if err != nil {
@@ -440,35 +441,35 @@ func otherLooks(t *testing.T, c *city, s *stage) {
 		}
 	}
 	background := `getComputedStyle(one(".panel")).backgroundColor`
-	light := p.read(background)
+	light := p.Read(background)
 	media("prefers-color-scheme", "dark")
-	if p.read(background) == light {
+	if p.Read(background) == light {
 		t.Error("it is as light in the dark")
 	}
 	media("forced-colors", "active")
-	if p.read(`getComputedStyle(one(".message .body")).borderTopStyle`) != "solid" {
+	if p.Read(`getComputedStyle(one(".message .body")).borderTopStyle`) != "solid" {
 		t.Error("with forced colours, nothing shows where a message ends")
 	}
-	p.picture("9-forced-colors")
+	p.Picture("9-forced-colors")
 	media("prefers-contrast", "more")
-	if !p.is(`getComputedStyle(one(".about")).color === getComputedStyle(one(".panel")).color`) {
+	if !p.Is(`getComputedStyle(one(".about")).color === getComputedStyle(one(".panel")).color`) {
 		t.Error("with more contrast, small print is still faint")
 	}
 	media("prefers-reduced-motion", "reduce")
-	if p.read(`getComputedStyle(one(".message")).animationName`) != "none" {
+	if p.Read(`getComputedStyle(one(".message")).animationName`) != "none" {
 		t.Error("with reduced motion, messages still move")
 	}
 }
 
 func severalLines(t *testing.T, c *city, s *stage) {
-	p := newTab(t, s.person(t))
+	p := newTab(t, browsertest.Person(t, s.browser))
 	c.visit(t, p, "language=en")
-	p.do(chromedp.Focus(inside("#text")))
-	p.press("first")
-	p.do(chromedp.KeyEvent(kb.Enter, chromedp.KeyModifiers(chromedp.ModifierShift))) // Shift
-	p.press("second")
-	p.enter()
-	p.wait(`one(".message.mine .body")?.textContent === "first\nsecond"`)
+	p.Do(chromedp.Focus(browsertest.Inside("#text")))
+	p.Press("first")
+	p.Do(chromedp.KeyEvent(kb.Enter, chromedp.KeyModifiers(chromedp.ModifierShift))) // Shift
+	p.Press("second")
+	p.Enter()
+	p.Wait(`one(".message.mine .body")?.textContent === "first\nsecond"`)
 	p.status("first", "delivered")
 }
 
@@ -478,22 +479,22 @@ func TestWidgetChangesWithItsAttributes(t *testing.T) {
 	t.Parallel()
 	s := newStrange(t)
 	s.state = stateOf(4, fromAgent(1, 4, "for everybody"))
-	p := newTab(t, newBrowser(t))
-	p.do(chromedp.Navigate(sitePage(t, s.URL) + "/?language=en"))
-	p.wait(`customElements.get("deskbridge-chat")`)
-	if p.is(`one(".panel")`) {
+	p := newTab(t, browsertest.New(t))
+	p.Do(chromedp.Navigate(sitePage(t, s.URL) + "/?language=en"))
+	p.Wait(`customElements.get("deskbridge-chat")`)
+	if p.Is(`one(".panel")`) {
 		t.Error("there is a chat of no region")
 	}
-	p.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("deskbridge-chat").setAttribute("region", "testland")`))
-	p.shows(".message", "for everybody")
-	p.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("deskbridge-chat").setAttribute("heading", "Ask us")`))
-	p.shows("#title", "Ask us")
-	p.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("deskbridge-chat").setAttribute("device", "mine")`))
+	p.Do(chromedp.Evaluate[chromedp.Void](`document.querySelector("deskbridge-chat").setAttribute("region", "testland")`))
+	p.Shows(".message", "for everybody")
+	p.Do(chromedp.Evaluate[chromedp.Void](`document.querySelector("deskbridge-chat").setAttribute("heading", "Ask us")`))
+	p.Shows("#title", "Ask us")
+	p.Do(chromedp.Evaluate[chromedp.Void](`document.querySelector("deskbridge-chat").setAttribute("device", "mine")`))
 	eventually(t, "it asks as the device of the page", func() bool { return s.asked("GET") > 1 && s.device("mine") })
 	// Taken out of the page it is silent, and put back it is there again.
-	p.do(chromedp.Evaluate[chromedp.Void](`{ window.chat = document.querySelector("deskbridge-chat"); chat.remove(); document.body.append(chat); }`))
-	p.shows(".message", "for everybody")
-	if n := p.read(`all(".panel").length`); n != "1" {
+	p.Do(chromedp.Evaluate[chromedp.Void](`{ window.chat = document.querySelector("deskbridge-chat"); chat.remove(); document.body.append(chat); }`))
+	p.Shows(".message", "for everybody")
+	if n := p.Read(`all(".panel").length`); n != "1" {
 		t.Errorf("there are %s chats", n)
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"deskbridge/browsertest"
+
 	"github.com/chromedp/chromedp"
 )
 
@@ -43,7 +45,7 @@ func phonePhoto(t *testing.T) string {
 func TestWidgetSendsFiles(t *testing.T) {
 	t.Parallel()
 	c := newCity(t)
-	person := (&stage{browser: newBrowser(t)}).person(t)
+	person := browsertest.Person(t, browsertest.New(t))
 	note := filepath.Join(t.TempDir(), "note.txt")
 	if err := os.WriteFile(note, []byte("plain"), 0o600); err != nil {
 		t.Fatal(err)
@@ -52,21 +54,21 @@ func TestWidgetSendsFiles(t *testing.T) {
 	c.visit(t, p, "language=de")
 	p.write("Guten Tag")
 	p.status("Guten Tag", "zugestellt")
-	p.offline(true)
-	p.do(chromedp.SetUploadFiles(inside("#picker"), []string{phonePhoto(t), note}))
-	p.wait(`all("#chosen li").length === 2`)
-	p.picture("10-files-chosen")
+	p.Offline(true)
+	p.Do(chromedp.SetUploadFiles(browsertest.Inside("#picker"), []string{phonePhoto(t), note}))
+	p.Wait(`all("#chosen li").length === 2`)
+	p.Picture("10-files-chosen")
 	p.write("Hier ist der Brief")
 	p.status("Hier ist der Brief", "wartet auf Versand")
-	p.shows(".message.mine .files", "Brief vom Amt.jpg")
-	p.do(chromedp.Navigate("about:blank"))
-	p.offline(false)
+	p.Shows(".message.mine .files", "Brief vom Amt.jpg")
+	p.Do(chromedp.Navigate("about:blank"))
+	p.Offline(false)
 
 	again := newTab(t, person)
 	c.visit(t, again, "language=de")
 	again.status("Hier ist der Brief", "zugestellt")
-	again.wait(`all(".message.mine .files li").length === 2 && one(".attached img")?.naturalWidth === 2560`)
-	again.picture("10-files")
+	again.Wait(`all(".message.mine .files li").length === 2 && one(".attached img")?.naturalWidth === 2560`)
+	again.Picture("10-files")
 	ticket := c.ticket(1)
 	waitFor(t, func() error {
 		articles, err := c.admin.Articles.OfTicket(t.Context(), ticket.ID)
@@ -84,8 +86,8 @@ func TestWidgetSendsFiles(t *testing.T) {
 	if err := os.WriteFile(bad, []byte("MZ\x90\x00"+strings.Repeat("\x00", 100)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	again.do(chromedp.SetUploadFiles(inside("#picker"), []string{bad}))
-	again.wait(`all("#chosen li").length === 1`)
+	again.Do(chromedp.SetUploadFiles(browsertest.Inside("#picker"), []string{bad}))
+	again.Wait(`all("#chosen li").length === 1`)
 	again.write("Und das Programm")
 	again.status("Und das Programm", "nicht zugestellt. Dateien dieser Art können nicht gesendet werden.")
 	again.write("Ohne Programm")
