@@ -19,12 +19,16 @@ const (
 	auditPage = 50
 )
 
+// auditPages are the pages of who changed what.
+type auditPages struct{ *Door }
+
 func (d *Door) auditRoutes() []route {
+	p := auditPages{d}
 	return []route{
-		{http.MethodGet, auditPath, staff.SignedIn, d.audit},
-		{http.MethodGet, auditPath + "export/", staff.SignedIn, d.exportAudit},
-		{http.MethodGet, "/admin/regions/:region/audit/", staff.Read, d.audit},
-		{http.MethodGet, "/admin/regions/:region/audit/export/", staff.Read, d.exportAudit},
+		{http.MethodGet, auditPath, staff.SignedIn, p.list},
+		{http.MethodGet, auditPath + "export/", staff.SignedIn, p.export},
+		{http.MethodGet, "/admin/regions/:region/audit/", staff.Read, p.list},
+		{http.MethodGet, "/admin/regions/:region/audit/export/", staff.Read, p.export},
 	}
 }
 
@@ -35,7 +39,7 @@ type auditFilter struct {
 
 // query makes a query for what the person may see: operators everything, everybody
 // else their regions. What cannot be read filters nothing, and is named.
-func (d *Door) auditQuery(r *Request) (auditFilter, bridge.AuditQuery, []string) {
+func (p auditPages) query(r *Request) (auditFilter, bridge.AuditQuery, []string) {
 	f := auditFilter{r.Query("region"), r.Query("action"), r.Query("actor"), r.Query("since"), r.Query("until")}
 	q := bridge.AuditQuery{Action: f.Action, Actor: f.Actor}
 	var wrong []string
@@ -58,14 +62,14 @@ func (d *Door) auditQuery(r *Request) (auditFilter, bridge.AuditQuery, []string)
 		q.Regions = []bridge.RegionID{r.Region.ID}
 	case f.Region != "":
 		q.Regions = []bridge.RegionID{}
-		if region, ok := d.Regions.BySlug(f.Region); ok && r.Person.May(staff.Read, region.ID) {
+		if region, ok := p.Regions.BySlug(f.Region); ok && r.Person.May(staff.Read, region.ID) {
 			q.Regions = append(q.Regions, region.ID)
 		} else {
 			wrong = append(wrong, "region")
 		}
 	case r.Person.Role != staff.Operator:
 		q.Regions = []bridge.RegionID{}
-		for _, region := range r.Person.Sees(d.Regions.All()) {
+		for _, region := range r.Person.Sees(p.Regions.All()) {
 			q.Regions = append(q.Regions, region.ID)
 		}
 	}
@@ -91,9 +95,9 @@ type auditList struct {
 	Next    string // address of the next page; empty: this is the last
 }
 
-// audit shows who changed what, the newest first.
-func (d *Door) audit(r *Request) error {
-	filter, q, wrong := d.auditQuery(r)
+// list shows who changed what, the newest first.
+func (p auditPages) list(r *Request) error {
+	filter, q, wrong := p.query(r)
 	q.Before, _ = strconv.ParseInt(r.Query("before"), 10, 64)
 	q.Limit = auditPage + 1
 	list := auditList{Filter: filter, Wrong: map[string]bool{}, Path: r.Request.URL.Path}
@@ -102,12 +106,12 @@ func (d *Door) audit(r *Request) error {
 		list.Wrong[field], status = true, http.StatusUnprocessableEntity
 	}
 	if r.Region == nil {
-		list.Regions = r.Person.Sees(d.Regions.All())
+		list.Regions = r.Person.Sees(p.Regions.All())
 	}
 	var entries []bridge.AuditEntry
 	if status == http.StatusOK {
 		var err error
-		if entries, err = d.Audit.Audit(r.Request.Context(), q); err != nil {
+		if entries, err = p.Audit.Audit(r.Request.Context(), q); err != nil {
 			return err
 		}
 	}
@@ -131,7 +135,7 @@ func (d *Door) audit(r *Request) error {
 		row := auditRow{AuditEntry: e, What: r.known("audit.action." + e.Action)}
 		if e.Region != 0 {
 			row.Region = fmt.Sprintf("#%d", e.Region)
-			if region, ok := d.Regions.ByID(e.Region); ok {
+			if region, ok := p.Regions.ByID(e.Region); ok {
 				row.Region = region.Name
 			}
 		}
@@ -140,10 +144,10 @@ func (d *Door) audit(r *Request) error {
 	return r.ShowStatus(status, "audit", list)
 }
 
-// exportAudit streams every entry that the filter finds. If that breaks off, so
+// export streams every entry that the filter finds. If that breaks off, so
 // does the connection: half an audit must not look like a whole one.
-func (d *Door) exportAudit(r *Request) error {
-	filter, q, wrong := d.auditQuery(r)
+func (p auditPages) export(r *Request) error {
+	filter, q, wrong := p.query(r)
 	if len(wrong) > 0 {
 		return errNotFound
 	}
@@ -157,17 +161,17 @@ func (d *Door) exportAudit(r *Request) error {
 	} else if filter.Region != "" {
 		name += filter.Region + "-"
 	}
-	name += d.Now().In(r.Zone()).Format(time.DateOnly) + "." + string(format)
+	name += p.Now().In(r.Zone()).Format(time.DateOnly) + "." + string(format)
 	r.Header("Content-Type", kind)
 	r.Header("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": name}))
 	slug := func(id bridge.RegionID) (string, bool) {
-		region, ok := d.Regions.ByID(id)
+		region, ok := p.Regions.ByID(id)
 		if !ok {
 			return "", false
 		}
 		return region.Slug, true
 	}
-	err := ExportAudit(r.Request.Context(), r.Writer, format, d.Audit, slug, q)
+	err := ExportAudit(r.Request.Context(), r.Writer, format, p.Audit, slug, q)
 	if err == nil {
 		return nil
 	}
@@ -176,7 +180,7 @@ func (d *Door) exportAudit(r *Request) error {
 		return err
 	}
 	if r.Request.Context().Err() == nil {
-		d.Log.ErrorContext(r.Request.Context(), "an export of the audit broke off", "error", err)
+		p.Log.ErrorContext(r.Request.Context(), "an export of the audit broke off", "error", err)
 	}
 	panic(http.ErrAbortHandler)
 }

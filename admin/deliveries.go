@@ -19,12 +19,16 @@ type (
 	deliveryChange = func(context.Context, bridge.RegionID, []bridge.DeliveryID, time.Time) (int, error)
 )
 
+// deliveryPages are the pages of what Zammad has told.
+type deliveryPages struct{ *Door }
+
 func (d *Door) deliveryRoutes() []route {
+	p := deliveryPages{d}
 	return []route{
-		{http.MethodGet, deliveriesPath, staff.Read, d.deliveries},
-		{http.MethodPost, deliveriesPath + "retry/", staff.Change, d.retryDeliveries},
-		{http.MethodGet, deliveriesPath + "drop/", staff.Change, d.askDropDeliveries},
-		{http.MethodPost, deliveriesPath + "drop/", staff.Change, d.dropDeliveries},
+		{http.MethodGet, deliveriesPath, staff.Read, p.list},
+		{http.MethodPost, deliveriesPath + "retry/", staff.Change, p.retry},
+		{http.MethodGet, deliveriesPath + "drop/", staff.Change, p.askDrop},
+		{http.MethodPost, deliveriesPath + "drop/", staff.Change, p.drop},
 	}
 }
 
@@ -54,10 +58,10 @@ type deliveryList struct {
 	Problem string
 }
 
-// deliveries lists what the region's Zammad has told, the newest first.
-func (d *Door) deliveries(r *Request) error { return d.showDeliveries(r, http.StatusOK, "") }
+// list lists what the region's Zammad has told, the newest first.
+func (p deliveryPages) list(r *Request) error { return p.show(r, http.StatusOK, "") }
 
-func (d *Door) showDeliveries(r *Request, status int, problem string) error {
+func (p deliveryPages) show(r *Request, status int, problem string) error {
 	before, _ := strconv.ParseInt(r.Query("before"), 10, 64)
 	q := bridge.DeliveryQuery{Region: r.Region.ID, Before: bridge.DeliveryID(before), Limit: listPage + 1}
 	list := deliveryList{States: []string{stateAll, stateWaiting, stateFailed}, State: r.Query("state"), Ticked: r.Query("all") != "", Problem: problem}
@@ -69,7 +73,7 @@ func (d *Door) showDeliveries(r *Request, status int, problem string) error {
 	default:
 		list.State = stateAll
 	}
-	found, err := d.Deliveries.Deliveries(r.Request.Context(), q)
+	found, err := p.Deliveries.Deliveries(r.Request.Context(), q)
 	if err != nil {
 		return err
 	}
@@ -91,27 +95,27 @@ func (d *Door) showDeliveries(r *Request, status int, problem string) error {
 	return r.ShowStatus(status, "deliveries", list)
 }
 
-func (d *Door) retryDeliveries(r *Request) error {
-	return d.changeDeliveries(r, "retried", d.Deliveries.RelayNow)
+func (p deliveryPages) retry(r *Request) error {
+	return p.change(r, "retried", p.Deliveries.RelayNow)
 }
 
-func (d *Door) dropDeliveries(r *Request) error {
-	return d.changeDeliveries(r, "dropped", d.Deliveries.DropDeliveries)
+func (p deliveryPages) drop(r *Request) error {
+	return p.change(r, "dropped", p.Deliveries.DropDeliveries)
 }
 
-// changeDeliveries does something with the ticked deliveries.
-func (d *Door) changeDeliveries(r *Request, done string, change deliveryChange) error {
+// change does something with the ticked deliveries.
+func (p deliveryPages) change(r *Request, done string, change deliveryChange) error {
 	form, err := r.Form()
 	if err != nil {
 		return err
 	}
 	ids := ticked[bridge.DeliveryID](form)
 	if len(ids) == 0 {
-		return d.showDeliveries(r, http.StatusUnprocessableEntity, r.T("deliveries.none_ticked"))
+		return p.show(r, http.StatusUnprocessableEntity, r.T("deliveries.none_ticked"))
 	}
-	_, err = change(r.Request.Context(), r.Region.ID, ids, d.Now())
+	_, err = change(r.Request.Context(), r.Region.ID, ids, p.Now())
 	if errors.Is(err, bridge.ErrDeliveryUnknown) {
-		return d.showDeliveries(r, http.StatusNotFound, r.T("deliveries.gone"))
+		return p.show(r, http.StatusNotFound, r.T("deliveries.gone"))
 	}
 	if err != nil {
 		return err
@@ -119,11 +123,11 @@ func (d *Door) changeDeliveries(r *Request, done string, change deliveryChange) 
 	return r.Done(r.Path("deliveries/"), done)
 }
 
-// askDropDeliveries asks once more before deliveries are dropped.
-func (d *Door) askDropDeliveries(r *Request) error {
+// askDrop asks once more before deliveries are dropped.
+func (p deliveryPages) askDrop(r *Request) error {
 	ids := ticked[bridge.DeliveryID](r.Request.URL.Query())
 	if len(ids) == 0 {
-		return d.showDeliveries(r, http.StatusUnprocessableEntity, r.T("deliveries.none_ticked"))
+		return p.show(r, http.StatusUnprocessableEntity, r.T("deliveries.none_ticked"))
 	}
 	return r.Show("deliveries_drop", ids)
 }

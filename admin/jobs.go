@@ -36,10 +36,14 @@ const (
 	runsPage = 25
 )
 
+// jobPages are the pages of what the clock starts.
+type jobPages struct{ *Door }
+
 func (d *Door) jobRoutes() []route {
+	p := jobPages{d}
 	return []route{
-		{http.MethodGet, jobsPath, staff.Operate, d.jobs},
-		{http.MethodPost, jobsPath + "run/", staff.Operate, d.runJob},
+		{http.MethodGet, jobsPath, staff.Operate, p.list},
+		{http.MethodPost, jobsPath + "run/", staff.Operate, p.run},
 	}
 }
 
@@ -76,18 +80,18 @@ type jobList struct {
 	Problem string
 }
 
-// jobs lists the jobs and what they did. While one runs, htmx asks again for that
+// list lists the jobs and what they did. While one runs, htmx asks again for that
 // part of the page.
-func (d *Door) jobs(r *Request) error { return d.showJobs(r, http.StatusOK, "") }
+func (p jobPages) list(r *Request) error { return p.show(r, http.StatusOK, "") }
 
-func (d *Door) showJobs(r *Request, status int, problem string) error {
+func (p jobPages) show(r *Request, status int, problem string) error {
 	ctx := r.Request.Context()
-	running, err := d.Jobs.Running(ctx)
+	running, err := p.Jobs.Running(ctx)
 	if err != nil {
 		return err
 	}
 	list := jobList{Problem: problem}
-	for _, info := range d.Jobs.List() {
+	for _, info := range p.Jobs.List() {
 		row := jobRow{JobInfo: info, About: r.known("jobs.about." + info.Name), Running: slices.Contains(running, info.Name)}
 		list.Busy = list.Busy || row.Running
 		list.Jobs = append(list.Jobs, row)
@@ -97,7 +101,7 @@ func (d *Door) showJobs(r *Request, status int, problem string) error {
 	}
 	list.Here = jobsPath + "?" + url.Values{"job": {list.Job}, "before": {r.Query("before")}}.Encode()
 	before, _ := strconv.ParseInt(r.Query("before"), 10, 64)
-	runs, err := d.Runs.Runs(ctx, bridge.RunQuery{Job: list.Job, Before: before, Limit: runsPage + 1})
+	runs, err := p.Runs.Runs(ctx, bridge.RunQuery{Job: list.Job, Before: before, Limit: runsPage + 1})
 	if err != nil {
 		return err
 	}
@@ -132,19 +136,19 @@ func (r *Request) known(key string) string {
 	return ""
 }
 
-// runJob starts a job and doesn't wait for it.
-func (d *Door) runJob(r *Request) error {
+// run starts a job and doesn't wait for it.
+func (p jobPages) run(r *Request) error {
 	form, err := r.Form()
 	if err != nil {
 		return err
 	}
 	name, dryRun := form.Get("job"), form.Get("dry_run") != ""
-	if !slices.ContainsFunc(d.Jobs.List(), func(info bridge.JobInfo) bool { return info.Name == name }) {
+	if !slices.ContainsFunc(p.Jobs.List(), func(info bridge.JobInfo) bool { return info.Name == name }) {
 		return errNotFound
 	}
-	err = d.Jobs.Start(r.Request.Context(), name, dryRun)
+	err = p.Jobs.Start(r.Request.Context(), name, dryRun)
 	if errors.Is(err, bridge.ErrJobRunning) {
-		return d.showJobs(r, http.StatusConflict, r.T("jobs.runs_already", name))
+		return p.show(r, http.StatusConflict, r.T("jobs.runs_already", name))
 	}
 	if err != nil {
 		return err

@@ -20,12 +20,16 @@ const (
 	deliveriesPath = "/admin/regions/:region/deliveries/"
 )
 
+// letterPages are the pages of dead letters.
+type letterPages struct{ *Door }
+
 func (d *Door) letterRoutes() []route {
+	p := letterPages{d}
 	return []route{
-		{http.MethodGet, lettersPath, staff.Read, d.letters},
-		{http.MethodPost, lettersPath + "retry/", staff.Change, d.retryLetters},
-		{http.MethodGet, lettersPath + "drop/", staff.Change, d.askDropLetters},
-		{http.MethodPost, lettersPath + "drop/", staff.Change, d.dropLetters},
+		{http.MethodGet, lettersPath, staff.Read, p.list},
+		{http.MethodPost, lettersPath + "retry/", staff.Change, p.retry},
+		{http.MethodGet, lettersPath + "drop/", staff.Change, p.askDrop},
+		{http.MethodPost, lettersPath + "drop/", staff.Change, p.drop},
 	}
 }
 
@@ -46,17 +50,17 @@ type letterList struct {
 	Problem string // why nothing was done; empty: nothing was asked, or it was done
 }
 
-// letters lists the region's dead letters, the oldest first.
-func (d *Door) letters(r *Request) error { return d.showLetters(r, http.StatusOK, "") }
+// list lists the region's dead letters, the oldest first.
+func (p letterPages) list(r *Request) error { return p.show(r, http.StatusOK, "") }
 
-func (d *Door) showLetters(r *Request, status int, problem string) error {
+func (p letterPages) show(r *Request, status int, problem string) error {
 	after, _ := strconv.ParseInt(r.Query("after"), 10, 64)
 	ctx := r.Request.Context()
-	letters, err := d.Letters.Letters(ctx, bridge.LetterQuery{Region: r.Region.ID, After: bridge.WorkID(after), Limit: listPage + 1})
+	letters, err := p.Letters.Letters(ctx, bridge.LetterQuery{Region: r.Region.ID, After: bridge.WorkID(after), Limit: listPage + 1})
 	if err != nil {
 		return err
 	}
-	counts, err := d.Letters.LetterCounts(ctx)
+	counts, err := p.Letters.LetterCounts(ctx)
 	if err != nil {
 		return err
 	}
@@ -69,34 +73,34 @@ func (d *Door) showLetters(r *Request, status int, problem string) error {
 	for _, l := range letters {
 		row := letterRow{Letter: l, Files: l.Code == bridge.FailAttachment}
 		if l.Ticket != 0 {
-			row.TicketURL = d.TicketURL(r.Region, l.Ticket)
+			row.TicketURL = p.TicketURL(r.Region, l.Ticket)
 		}
 		list.Rows = append(list.Rows, row)
 	}
 	return r.ShowStatus(status, "letters", list)
 }
 
-func (d *Door) retryLetters(r *Request) error {
-	return d.changeLetters(r, "retried", d.Letters.RetryLetters)
+func (p letterPages) retry(r *Request) error {
+	return p.change(r, "retried", p.Letters.RetryLetters)
 }
 
-func (d *Door) dropLetters(r *Request) error {
-	return d.changeLetters(r, "dropped", d.Letters.DropLetters)
+func (p letterPages) drop(r *Request) error {
+	return p.change(r, "dropped", p.Letters.DropLetters)
 }
 
-// changeLetters does something with the ticked letters.
-func (d *Door) changeLetters(r *Request, done string, change letterChange) error {
+// change does something with the ticked letters.
+func (p letterPages) change(r *Request, done string, change letterChange) error {
 	form, err := r.Form()
 	if err != nil {
 		return err
 	}
 	ids := ticked[bridge.WorkID](form)
 	if len(ids) == 0 {
-		return d.showLetters(r, http.StatusUnprocessableEntity, r.T("letters.none_ticked"))
+		return p.show(r, http.StatusUnprocessableEntity, r.T("letters.none_ticked"))
 	}
-	_, err = change(r.Request.Context(), r.Region.ID, ids, d.Now())
+	_, err = change(r.Request.Context(), r.Region.ID, ids, p.Now())
 	if errors.Is(err, bridge.ErrLetterUnknown) {
-		return d.showLetters(r, http.StatusNotFound, r.T("letters.gone"))
+		return p.show(r, http.StatusNotFound, r.T("letters.gone"))
 	}
 	if err != nil {
 		return err
@@ -104,11 +108,11 @@ func (d *Door) changeLetters(r *Request, done string, change letterChange) error
 	return r.Done(r.Path("letters/"), done)
 }
 
-// askDropLetters asks once more before letters are dropped.
-func (d *Door) askDropLetters(r *Request) error {
+// askDrop asks once more before letters are dropped.
+func (p letterPages) askDrop(r *Request) error {
 	ids := ticked[bridge.WorkID](r.Request.URL.Query())
 	if len(ids) == 0 {
-		return d.showLetters(r, http.StatusUnprocessableEntity, r.T("letters.none_ticked"))
+		return p.show(r, http.StatusUnprocessableEntity, r.T("letters.none_ticked"))
 	}
 	return r.Show("letters_drop", ids)
 }
