@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"deskbridge/admin"
+	"deskbridge/author"
 	"deskbridge/bridge"
 	"deskbridge/config"
 	"deskbridge/identity"
@@ -30,6 +31,7 @@ type App struct {
 
 	Accounts *staff.Accounts
 	Sessions *admin.Sessions
+	Team     *author.Chat
 
 	cfg        config.Config
 	log        *slog.Logger
@@ -129,6 +131,9 @@ func (a *App) assemble(ctx context.Context) error {
 	})
 	a.Accounts = staff.NewAccounts(staff.Deps{Store: a.Store, Log: a.log, Now: a.now})
 	a.Sessions = admin.NewSessions(a.Store.Sessions(), sessionLife, sessionIdle)
+	if a.Team, err = a.newTeam(); err != nil {
+		return err
+	}
 	a.identity = identity.New(identity.Config{Log: a.log, Now: a.now})
 	keeper := bridge.NewKeeper(bridge.KeeperDeps{
 		Jobs: a.Store, Lanes: a.Store, Regions: a.Regions, Publisher: a.watermarks, Log: a.log, Now: a.now,
@@ -138,7 +143,7 @@ func (a *App) assemble(ctx context.Context) error {
 	a.Jobs, err = jobs.New(jobs.Deps{
 		Store: a.Store, Instance: a.cfg.Instance, Now: a.now, Log: a.log,
 		Jobs: []jobs.Job{
-			{Name: "prune", Schedule: a.cfg.Jobs.Prune, Run: keeper.Prune},
+			{Name: "prune", Schedule: a.cfg.Jobs.Prune, Run: a.prune(keeper)},
 			{Name: "reconcile", Schedule: a.cfg.Jobs.Reconcile, Run: a.receiver.Reconcile, Quiet: true},
 			{Name: "outbox-sweep", Schedule: a.cfg.Jobs.OutboxSweep, Run: keeper.Sweep, Quiet: true},
 		},

@@ -130,7 +130,7 @@ func TestTestersAndPercentageHoldAtOnce(t *testing.T) {
 		}
 		set := func(device string, o gate.Override) {
 			t.Helper()
-			if err := a.Store.SetTester(ctx, region.ID, a.Hasher.Hash(device), o, a.now()); err != nil {
+			if err := a.Store.SetTesters(ctx, region.ID, bridge.Tester{Device: a.Hasher.Hash(device), Override: o, SetAt: a.now()}); err != nil {
 				t.Fatal(err)
 			}
 		}

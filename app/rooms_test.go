@@ -65,8 +65,9 @@ var outside = map[string][]string{
 	"database/sql":                   {"storage", "storage/storagetest", "server", "bench"}, // server: to tell a dead database from a bug
 	"github.com/throttled/throttled": {"server"},
 	"github.com/go-jose/go-jose":     {"identity"},
-	"github.com/coder/websocket":     {"device", "author", "bench"},
+	"github.com/coder/websocket":     {"server", "bench"},
 	"github.com/alexedwards/scs":     {"admin"},
+	"mvdan.cc/xurls":                 {"author"},
 	"golang.org/x/crypto":            {"staff"},
 	"github.com/pquerna/otp":         {"staff"},
 	"github.com/coreos/go-oidc":      {"staff"},

@@ -99,6 +99,10 @@ type Message struct {
 
 // Change tells that a device's history in a region has reached Seq; Seq 0 says
 // that the device was removed. It carries nothing else: who wants to know more reads the store.
+//
+// Region 0, which no region has, stands for the staff's own chat: there a key
+// made by the room author takes the device's place, so that one hub, one bus and
+// one look at the database serve both.
 type Change struct {
 	Region RegionID
 	Device DeviceHash

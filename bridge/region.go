@@ -69,10 +69,12 @@ type Region struct {
 type RegionSettings struct {
 	Languages []Language `json:"languages"`
 
-	Percentage    float64  `json:"percentage"`                // share of devices that the gate serves, 0 to 100
-	GateLanguages []string `json:"gate_languages,omitempty"`  // serve only these languages; empty: all
-	MinAppVersion string   `json:"min_app_version,omitempty"` // serve only apps from this version on; apps that don't say are not restricted
-	HideUntilFull bool     `json:"hide_until_full,omitempty"` // region document says is_chat_enabled=false while percentage < 100
+	Percentage float64 `json:"percentage"` // share of devices that the gate serves, 0 to 100, before the first step of Ramp
+	// Ramp changes the percentage by the clock; see PercentageAt.
+	Ramp          []RampStep `json:"ramp,omitempty"`
+	GateLanguages []string   `json:"gate_languages,omitempty"`  // serve only these languages; empty: all
+	MinAppVersion string     `json:"min_app_version,omitempty"` // serve only apps from this version on; apps that don't say are not restricted
+	HideUntilFull bool       `json:"hide_until_full,omitempty"` // region document says is_chat_enabled=false while percentage < 100
 
 	ZammadURL        string `json:"zammad_url"`
 	ZammadGroup      string `json:"zammad_group"`

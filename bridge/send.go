@@ -69,13 +69,13 @@ func (c *Chats) Send(ctx context.Context, r *Region, s Sending) (Accepted, error
 	}
 	var asked *gate.Decision
 	sub.Admit = func(standing Standing) bool {
-		decision := decide(r, s.Device, standing, s.Language, s.AppVersion)
+		decision := decide(r, s.Device, standing, s.Language, s.AppVersion, sub.Now)
 		asked = &decision
 		return decision.Served
 	}
 	accepted, err := c.Store.Accept(ctx, sub)
 	if asked != nil {
-		c.note(r, s.Device, *asked, sub.Now)
+		c.note(r, s.Device, *asked, s.Language, s.AppVersion, sub.Now)
 	}
 	if forget != nil && (err != nil || accepted.Duplicate) {
 		forget() // an answer of COMMIT that was lost is no harm: what a message has taken stays
@@ -150,13 +150,23 @@ func (c *Chats) Decide(ctx context.Context, r *Region, d DeviceHash, language, a
 	if err != nil {
 		return gate.Decision{}, err
 	}
-	c.note(r, d, decision, now)
+	c.note(r, d, decision, language, appVersion, now)
 	return decision, nil
 }
 
-// note remembers what a device was told.
-func (c *Chats) note(r *Region, d DeviceHash, decision gate.Decision, now time.Time) {
-	c.Exposures.Note(Exposure{Region: r.ID, Device: d, Day: now.UTC().Format(time.DateOnly), Served: decision.Served, Reason: decision.Reason, At: now})
+// maxAppVersion is the longest version that is kept with a decision, in bytes.
+const maxAppVersion = 40
+
+// note remembers what a device was told. What the gate cannot read as a version
+// has no part in the decision, and is not kept.
+func (c *Chats) note(r *Region, d DeviceHash, decision gate.Decision, language, appVersion string, now time.Time) {
+	if len(appVersion) > maxAppVersion || !gate.ValidVersion(appVersion) {
+		appVersion = ""
+	}
+	c.Exposures.Note(Exposure{
+		Region: r.ID, Device: d, Day: now.UTC().Format(time.DateOnly), Served: decision.Served, Reason: decision.Reason, At: now,
+		Language: language, AppVersion: appVersion,
+	})
 }
 
 // Decide asks the gate for a device without leaving a trace, as an admin does
@@ -168,17 +178,19 @@ func Decide(ctx context.Context, store interface {
 	if err != nil {
 		return gate.Decision{}, err
 	}
-	return decide(r, d, standing, language, appVersion), nil
+	return decide(r, d, standing, language, appVersion, now), nil
 }
 
-func decide(r *Region, d DeviceHash, standing Standing, language, appVersion string) gate.Decision {
-	return gate.Decide(gate.Rules{
-		Enabled: r.Served(), Salt: r.Salt, Percentage: r.Settings.Percentage,
-		Languages: r.Settings.GateLanguages, MinAppVersion: r.Settings.MinAppVersion,
-	}, gate.Subject{
+func decide(r *Region, d DeviceHash, standing Standing, language, appVersion string, now time.Time) gate.Decision {
+	return gate.Decide(r.GateRules(now), subject(d, standing, language, appVersion))
+}
+
+// subject is the device that asks, as the gate sees it.
+func subject(d DeviceHash, standing Standing, language, appVersion string) gate.Subject {
+	return gate.Subject{
 		Device: d, Override: standing.Override, Running: standing.Running, Sticky: standing.Sticky,
 		Language: language, AppVersion: appVersion,
-	})
+	}
 }
 
 // newAlias makes the name under which a device appears in tickets: 80 random

@@ -41,7 +41,7 @@ type Accepted struct {
 
 // Standing is what the gate must know of a device.
 type Standing struct {
-	Override gate.Override // set by an admin
+	Override gate.Override // set by an admin, and not ended
 	Running  bool          // has a current chat that is not expired
 	Sticky   bool          // once opened a chat here
 }
@@ -80,12 +80,14 @@ type ChatStore interface {
 
 // Exposure is the first time on a day that a device was told a decision.
 type Exposure struct {
-	Region RegionID
-	Device DeviceHash
-	Day    string // UTC, 2006-01-02
-	Served bool
-	Reason gate.Reason
-	At     time.Time
+	Region     RegionID
+	Device     DeviceHash
+	Day        string // UTC, 2006-01-02
+	Served     bool
+	Reason     gate.Reason
+	At         time.Time
+	Language   string // of the question; empty: it named none
+	AppVersion string // as the app said, if the gate can read it
 }
 
 // LaneStore is what the pump needs.
@@ -164,7 +166,7 @@ type DeliveryStore interface {
 	DropDeliveries(ctx context.Context, region RegionID, ids []DeliveryID, now time.Time) (int, error)
 }
 
-// RegionStore keeps regions and testers.
+// RegionStore keeps regions.
 type RegionStore interface {
 	Regions(ctx context.Context) ([]*Region, error)
 	// AddRegion stores a new region and fills ID, Version, Desk and Salt. The
@@ -175,15 +177,6 @@ type RegionStore interface {
 	SaveRegion(ctx context.Context, r *Region) error
 	// RemoveRegion removes a region with all that belongs to it.
 	RemoveRegion(ctx context.Context, id RegionID) error
-	SetTester(ctx context.Context, r RegionID, d DeviceHash, o gate.Override, now time.Time) error
-	Testers(ctx context.Context, r RegionID) ([]Tester, error)
-}
-
-// Tester is a device whose gate decision an admin has set.
-type Tester struct {
-	Device   DeviceHash
-	Override gate.Override
-	SetAt    time.Time
 }
 
 // JobStore is what jobs need: leases, run records and pruning.
@@ -225,8 +218,9 @@ type OverviewStore interface {
 // ChangeStore lets the instances of an installation see each other's changes.
 type ChangeStore interface {
 	// ChangedSince lists the devices whose history changed at or after since
-	// (the time that the writer gave as now), each with its newest Seq. It
-	// needs an index, since it is asked twice a second.
+	// (the time that the writer gave as now), each with its newest Seq, and what
+	// stands for the staff's rooms (see Change). It needs an index, since it is
+	// asked twice a second.
 	ChangedSince(ctx context.Context, since time.Time) ([]Change, error)
 }
 
@@ -242,6 +236,7 @@ type Store interface {
 	InboxStore
 	DeliveryStore
 	RegionStore
+	TesterStore
 	RightsStore
 	JobStore
 	OverviewStore

@@ -203,5 +203,5 @@ type PruneCutoffs struct {
 	JobRuns    time.Time
 	Erasures   time.Time // that are done
 	Audit      time.Time // zero: it is kept for ever
-	Expired    time.Time // sessions and one-time links that ended before then
+	Expired    time.Time // sessions, one-time links and overrides that ended before then
 }

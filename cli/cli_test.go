@@ -324,50 +324,6 @@ func TestIdentityAndErasureOfARegion(t *testing.T) {
 	}
 }
 
-func TestTesters(t *testing.T) {
-	t.Parallel()
-	h := newHome(t)
-	h.addRegion()
-	h.want(cli.ExitOK, "region", "set", "testland", "--percentage", "0")
-	why := func(more ...string) map[string]any {
-		t.Helper()
-		return decode[map[string]any](h, append([]string{"tester", "why", "testland", "device-1"}, more...)...)
-	}
-	v := why()
-	if len(v) != 5 || v["region"] != "testland" || v["served"] != false || v["reason"] != "bucket" || v["percentage"] != 0.0 || v["bucket"].(float64) < 0 {
-		t.Errorf("%v", v)
-	}
-	if out := h.want(cli.ExitOK, "tester", "set", "testland", "device-1", "--in"); strings.Contains(out, "device-1") {
-		t.Errorf("the device id is printed: %s", out)
-	}
-	if v = why(); v["served"] != true || v["reason"] != "override" {
-		t.Errorf("%v", v)
-	}
-	h.want(cli.ExitOK, "tester", "set", "testland", "device-1", "--out")
-	if v = why(); v["served"] != false || v["reason"] != "override" {
-		t.Errorf("%v", v)
-	}
-	list := decode[[]map[string]any](h, "tester", "list", "testland")
-	if len(list) != 1 || list[0]["override"] != "out" || len(list[0]["device_hash"].(string)) != 64 {
-		t.Errorf("%v", list)
-	}
-	h.want(cli.ExitOK, "tester", "unset", "testland", "device-1")
-	h.want(cli.ExitOK, "region", "set", "testland", "--percentage", "100", "--gate-languages", "en", "--min-app-version", "2.0")
-	if v = why("--language", "de"); v["reason"] != "language" {
-		t.Errorf("%v", v)
-	}
-	if v = why("--app-version", "1.9"); v["reason"] != "app_version" {
-		t.Errorf("%v", v)
-	}
-	if v = why(); v["served"] != true || v["reason"] != "bucket" {
-		t.Errorf("%v", v)
-	}
-	if out := h.want(cli.ExitOK, "tester", "why", "testland", "device-1"); !strings.Contains(out, "served, because of bucket") {
-		t.Error(out)
-	}
-	h.want(cli.ExitNotFound, "tester", "why", "nowhere", "device-1")
-}
-
 func TestJobsAndChats(t *testing.T) {
 	t.Parallel()
 	h := newHome(t)

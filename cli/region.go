@@ -195,7 +195,7 @@ func (s *invocation) showRegion(r *bridge.Region, asJSON bool) error {
 	for _, line := range [][2]string{
 		{"region", v.Slug}, {"name", v.Name}, {"state", v.state()},
 		{"languages", strings.Join(languages, ", ")},
-		{"served", fmt.Sprintf("%g %%", v.Percentage)},
+		{"served", rampOf(v.RegionSettings)},
 		{"only languages", cmp.Or(strings.Join(v.GateLanguages, ", "), "all")},
 		{"only app versions from", cmp.Or(v.MinAppVersion, "all")},
 		{"hidden until full", fmt.Sprint(v.HideUntilFull)},

@@ -23,11 +23,8 @@ type regionFlags struct {
 	Name    *string `help:"Name that people read. Default: the slug." placeholder:"NAME"`
 	Enabled *bool   `negatable:"" help:"Serve the region, or answer 503 to every chat call (default for a new region)."`
 
-	Languages     []string `help:"Languages, such as de,en or de=Deutsch,tlh=tlhIngan." placeholder:"CODE"`
-	Percentage    *float64 `help:"Share of devices that are served, 0 to 100. Default 0." placeholder:"N"`
-	GateLanguages []string `help:"Serve only these languages; all: no restriction." placeholder:"CODE"`
-	MinAppVersion *string  `help:"Serve only apps from this version on; empty: no restriction." placeholder:"X.Y"`
-	HideUntilFull *bool    `negatable:"" help:"Let the region document say that there is no chat while the percentage is under 100."`
+	Languages []string `help:"Languages, such as de,en or de=Deutsch,tlh=tlhIngan." placeholder:"CODE"`
+	gateFlags `embed:""`
 
 	ZammadURL                 *string `name:"zammad-url" help:"Address of the Zammad." placeholder:"URL"`
 	ZammadGroup               *string `help:"Group in Zammad that new tickets go to." placeholder:"NAME"`
@@ -57,9 +54,6 @@ func (f *regionFlags) apply(s *invocation, region *bridge.Region) error {
 	set := &region.Settings
 	assign(&region.Name, f.Name)
 	assign(&region.Enabled, f.Enabled)
-	assign(&set.Percentage, f.Percentage)
-	assign(&set.MinAppVersion, f.MinAppVersion)
-	assign(&set.HideUntilFull, f.HideUntilFull)
 	assign(&set.ZammadGroup, f.ZammadGroup)
 	assign(&set.TitlePattern, f.TitlePattern)
 	assign(&set.TagPattern, f.TagPattern)
@@ -78,12 +72,6 @@ func (f *regionFlags) apply(s *invocation, region *bridge.Region) error {
 	if f.Languages != nil {
 		set.Languages = languages(f.Languages)
 	}
-	if f.GateLanguages != nil {
-		set.GateLanguages = f.GateLanguages
-		if slices.Equal(f.GateLanguages, []string{"all"}) {
-			set.GateLanguages = nil
-		}
-	}
 	if f.ZammadURL != nil {
 		clean, err := zammad.NormalizeURL(*f.ZammadURL)
 		if err != nil {
@@ -91,7 +79,7 @@ func (f *regionFlags) apply(s *invocation, region *bridge.Region) error {
 		}
 		set.ZammadURL = clean
 	}
-	if err := f.receptionFlags.apply(&set.Reception); err != nil {
+	if err := errors.Join(f.gateFlags.apply(set), f.receptionFlags.apply(&set.Reception)); err != nil {
 		return err
 	}
 	if f.IdentityKeysURL != nil {
@@ -156,18 +144,19 @@ func (f *regionFlags) readFiles(s *invocation, region *bridge.Region) error {
 	)
 }
 
-// maxInput is the largest file that a flag may name, in bytes.
+// maxInput is the largest file that a flag may name, in bytes. One byte more is
+// read, so that a larger one is seen to be too large.
 const maxInput = 1 << 20
 
 func (s *invocation) readInput(path string) ([]byte, error) {
 	if path == "-" {
-		return io.ReadAll(io.LimitReader(s.Stdin, maxInput))
+		return io.ReadAll(io.LimitReader(s.Stdin, maxInput+1))
 	}
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	content, err := io.ReadAll(io.LimitReader(file, maxInput))
+	content, err := io.ReadAll(io.LimitReader(file, maxInput+1))
 	return content, errors.Join(err, file.Close())
 }
 
@@ -219,6 +208,7 @@ func checkRegion(r *bridge.Region) error {
 		want(slices.Contains(known, code), "--gate-languages: the region does not have the language %q", code)
 	}
 	want(set.Percentage >= 0 && set.Percentage <= 100 && !math.IsNaN(set.Percentage), "the percentage must be from 0 to 100")
+	want(bridge.CheckRamp(set.Ramp) == nil, "--ramp: %w", bridge.CheckRamp(set.Ramp))
 	want(set.MinAppVersion == "" || versionForm.MatchString(set.MinAppVersion), "the app version must be numbers with dots, such as 2025.4.1")
 	want(!r.Enabled || r.Served(), "an enabled region needs --zammad-url and --zammad-token-file")
 	want(!r.Enabled || set.ZammadGroup != "", "an enabled region needs --zammad-group")

@@ -62,6 +62,7 @@ func (l *loader) check() {
 	l.number("retention.exposure_days", int64(c.Retention.ExposureDays), 1, 3650)
 	l.number("retention.job_run_days", int64(c.Retention.JobRunDays), 1, 3650)
 	l.number("retention.audit_days", int64(c.Retention.AuditDays), 0, 36500)
+	l.number("author.days", int64(c.Author.Days), 1, 3650)
 	l.want(!slices.ContainsFunc(c.CORS.Origins, func(o string) bool { return o != "*" && !isOrigin(o) }),
 		"cors.origins", "a list of * or origins such as https://app.example.org")
 	l.want(isSchedule(c.Jobs.Prune), "jobs.prune", scheduleForm)

@@ -47,6 +47,7 @@ type Config struct {
 	CORS      CORS      `yaml:"cors" envPrefix:"CORS_"`
 	Jobs      Jobs      `yaml:"jobs" envPrefix:"JOBS_"`
 	Retention Retention `yaml:"retention" envPrefix:"RETENTION_"`
+	Author    Author    `yaml:"author" envPrefix:"AUTHOR_"`
 	Log       Log       `yaml:"log" envPrefix:"LOG_"`
 }
 
@@ -178,6 +179,13 @@ type Retention struct {
 	AuditDays int `yaml:"audit_days" env:"AUDIT_DAYS"`
 }
 
+// Author is the staff's own chat in the console.
+type Author struct {
+	// How long its messages are shown and kept, in days. Default 30; the job
+	// prune removes what is older, and threads of two persons that are empty then.
+	Days int `yaml:"days" env:"DAYS"`
+}
+
 // Log says what is written to standard error.
 type Log struct {
 	// debug, info, warn or error. Default info; debug has a line for each poll.
@@ -202,6 +210,7 @@ func Default() Config {
 		CORS:      CORS{Origins: []string{"*"}},
 		Jobs:      Jobs{Prune: "0 17 * * * *", Reconcile: "@every 30s", OutboxSweep: "@every 1m"},
 		Retention: Retention{DeliveryDays: 7, ExposureDays: 90, JobRunDays: 90, AuditDays: 1095},
+		Author:    Author{Days: 30},
 		Log:       Log{Level: "info", Format: "text"},
 	}
 }

@@ -3,6 +3,7 @@ package device
 import (
 	"bytes"
 	"strconv"
+	"time"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/gin-gonic/gin"
@@ -25,7 +26,7 @@ func (d regionsDoor) regionEnabled(c *gin.Context) error {
 	if !known {
 		return bridge.ErrRegionNotFound
 	}
-	return d.answerJSON(c, "", enabled{chatEnabled(region)})
+	return d.answerJSON(c, "", enabled{region.ChatShown(d.Now())})
 }
 
 // deviceEnabled answers what the gate says of a device. A region that is
@@ -51,13 +52,6 @@ func (d regionsDoor) deviceEnabled(c *gin.Context) error {
 	return d.answerJSON(c, "", enabled{decision.Served})
 }
 
-// chatEnabled is the region's flag, for apps that ask for nothing else. A
-// region may keep it false until the gate serves everybody: then no such app
-// shows a chat that some of its users cannot open.
-func chatEnabled(r *bridge.Region) bool {
-	return r.Served() && !(r.Settings.HideUntilFull && r.Settings.Percentage < 100)
-}
-
 // document is a region's public document: every key that the app's mapper
 // reads, none of them ever null where the mapper would stumble over it.
 type document struct {
@@ -80,7 +74,7 @@ type document struct {
 	PrivacyPolicy     *string           `json:"zammad_privacy_policy"` // null: the app's own
 }
 
-func wireRegion(r *bridge.Region) document {
+func wireRegion(r *bridge.Region, now time.Time) document {
 	from := r.Settings.Document
 	out := document{
 		Name: r.Name, Path: r.Slug, Live: from.Live, Languages: r.Settings.Languages,
@@ -88,7 +82,7 @@ func wireRegion(r *bridge.Region) document {
 		ExternalNews: from.ExternalNews, TuNews: from.ExternalNews,
 		NameWithoutPrefix: from.NameWithoutPrefix, Prefix: from.Prefix,
 		Longitude: from.Longitude, Latitude: from.Latitude, Aliases: from.Aliases,
-		ChatEnabled: chatEnabled(r),
+		ChatEnabled: r.ChatShown(now),
 	}
 	if out.Name == "" {
 		out.Name = r.Slug
@@ -118,7 +112,7 @@ func (d regionsDoor) regionList(c *gin.Context) error {
 	all := d.Regions.All()
 	documents := make([]document, len(all))
 	for i, region := range all {
-		documents[i] = wireRegion(region)
+		documents[i] = wireRegion(region, d.Now())
 	}
 	return answerTagged(c, documents)
 }
@@ -128,7 +122,7 @@ func (d regionsDoor) regionDocument(c *gin.Context) error {
 	if !known {
 		return bridge.ErrRegionNotFound
 	}
-	return answerTagged(c, wireRegion(region))
+	return answerTagged(c, wireRegion(region, d.Now()))
 }
 
 // answerTagged writes a document whose tag is the hash of its bytes.

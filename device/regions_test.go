@@ -126,7 +126,7 @@ func TestWhoOpenedStaysServed(t *testing.T) {
 	if err := w.store.SaveRegion(t.Context(), &closed); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.store.SetTester(t.Context(), closed.ID, hasher.Hash("d3"), gate.OverrideIn, closed.UpdatedAt); err != nil {
+	if err := w.store.SetTesters(t.Context(), closed.ID, bridge.Tester{Device: hasher.Hash("d3"), Override: gate.OverrideIn, SetAt: closed.UpdatedAt}); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.regions.Reload(t.Context()); err != nil {

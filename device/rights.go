@@ -131,12 +131,18 @@ type exportedDecision struct {
 	Served bool   `json:"served"`
 	Reason string `json:"reason"`
 	At     string `json:"at"`
+
+	Language   string `json:"language,omitempty"` // of the question
+	AppVersion string `json:"app_version,omitempty"`
 }
 
-// exportedOverride is what an admin set for the device.
+// exportedOverride is what an admin set for the device. Who that was is not the
+// device's to know.
 type exportedOverride struct {
-	Decision string `json:"decision"`
-	SetAt    string `json:"set_at"`
+	Decision  string `json:"decision"`
+	SetAt     string `json:"set_at"`
+	ExpiresAt string `json:"expires_at,omitempty"`
+	Note      string `json:"note,omitempty"`
 }
 
 type exportedMessage struct {
@@ -223,10 +229,13 @@ func wireExport(r *bridge.Region, stored bridge.Export, now time.Time) (exported
 		}
 	}
 	for i, e := range stored.Exposures {
-		out.Decisions[i] = exportedDecision{e.Day, e.Served, string(e.Reason), wireTime(e.At)}
+		out.Decisions[i] = exportedDecision{e.Day, e.Served, string(e.Reason), wireTime(e.At), e.Language, e.AppVersion}
 	}
-	if stored.Tester != nil {
-		out.Override = &exportedOverride{string(stored.Tester.Override), wireTime(stored.Tester.SetAt)}
+	if t := stored.Tester; t != nil {
+		out.Override = &exportedOverride{Decision: string(t.Override), SetAt: wireTime(t.SetAt), Note: t.Note}
+		if !t.ExpiresAt.IsZero() {
+			out.Override.ExpiresAt = wireTime(t.ExpiresAt)
+		}
 	}
 	return out, numbers
 }

@@ -85,7 +85,7 @@ func Decide(r Rules, s Subject) Decision {
 	case s.Language != "" && len(r.Languages) > 0 && !slices.Contains(r.Languages, s.Language):
 		return Decision{false, ReasonLanguage, bucket}
 	}
-	return Decision{float64(bucket) < threshold(r.Percentage), ReasonBucket, bucket}
+	return Decision{DrawServes(r.Percentage, bucket), ReasonBucket, bucket}
 }
 
 // Bucket draws a device: the same salt and device always give the same number
@@ -99,6 +99,9 @@ func Bucket(salt string, device [32]byte) int {
 	_, _ = d.Write(device[:])
 	return int(d.Sum64() % Buckets)
 }
+
+// DrawServes says whether a percentage reaches a bucket.
+func DrawServes(percentage float64, bucket int) bool { return float64(bucket) < threshold(percentage) }
 
 // threshold is the first bucket that is not served. Binary fractions make 0.07
 // times 100 a little more than 7, which would serve one bucket too many, so that

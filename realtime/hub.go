@@ -21,21 +21,40 @@ type watched struct {
 // where there is no bus; while the database is away nothing is told, and after
 // a long while everybody is told to look.
 func (w *Watermarks) Watch(r bridge.RegionID, d bridge.DeviceHash) (news <-chan struct{}, stop func()) {
-	key, mine := device{r, d}, make(chan struct{}, 1)
+	mine := make(chan struct{}, 1)
+	return mine, w.watch(mine, r, d)
+}
+
+// WatchAny is Watch for several at once: news gets a value when any of them
+// changes.
+func (w *Watermarks) WatchAny(r bridge.RegionID, of []bridge.DeviceHash) (news <-chan struct{}, stop func()) {
+	mine := make(chan struct{}, 1)
+	return mine, w.watch(mine, r, of...)
+}
+
+func (w *Watermarks) watch(mine chan struct{}, r bridge.RegionID, devices ...bridge.DeviceHash) (stop func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	of := w.watched[key]
-	if of == nil {
-		of = &watched{}
-		w.watched[key] = of
+	for _, d := range devices {
+		key := device{r, d}
+		if w.watched[key] == nil {
+			w.watched[key] = &watched{}
+		}
+		w.watched[key].watchers = append(w.watched[key].watchers, mine)
 	}
-	of.watchers = append(of.watchers, mine)
-	return mine, func() {
+	return func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		of.watchers = slices.DeleteFunc(of.watchers, func(other chan struct{}) bool { return other == mine })
-		if len(of.watchers) == 0 && w.watched[key] == of {
-			delete(w.watched, key)
+		for _, d := range devices {
+			key := device{r, d}
+			of := w.watched[key]
+			if of == nil {
+				continue // stopped before
+			}
+			of.watchers = slices.DeleteFunc(of.watchers, func(other chan struct{}) bool { return other == mine })
+			if len(of.watchers) == 0 {
+				delete(w.watched, key)
+			}
 		}
 	}
 }

@@ -131,12 +131,7 @@ func (z *Zone) UnmarshalText(name []byte) (err error) {
 	return err
 }
 
-func (z Zone) clock(t time.Time) time.Time {
-	if z.location == nil {
-		return t.UTC()
-	}
-	return t.In(z.location)
-}
+func (z Zone) clock(t time.Time) time.Time { return t.In(z.Location()) }
 
 // open says whether people answer at a time. It goes by the clock on the wall,
 // as people do: what begins in the hour that spring leaves out begins when that

@@ -73,7 +73,7 @@ func (s chats) accept(tx *gorm.DB, sub *bridge.Submission) (bridge.Accepted, err
 // bridge.ErrNotServed if not.
 func admitted(h *held, sub *bridge.Submission, live bool) error {
 	var override string
-	err := one(h.tx, "SELECT override FROM testers WHERE region_id = ? AND device_hash = ?", []any{sub.Region.ID, sub.Device[:]}, &override)
+	err := one(h.tx, "SELECT t.override FROM testers t WHERE t.region_id = ? AND t.device_hash = ? AND "+notEnded, []any{sub.Region.ID, sub.Device[:], milli(sub.Now)}, &override)
 	if err != nil && !none(err) {
 		return fmt.Errorf("read override: %w", err)
 	}

@@ -187,9 +187,9 @@ func (s chats) Standing(ctx context.Context, r *bridge.Region, d bridge.DeviceHa
 		opened, lastAt int64
 	)
 	err := one(s.read.WithContext(ctx), "SELECT COALESCE(t.override, ''), COALESCE(d.opened_at, 0), COALESCE(c.last_message_at, 0) FROM (SELECT 1 AS one) AS x"+
-		" LEFT JOIN testers t ON t.region_id = ? AND t.device_hash = ?"+
+		" LEFT JOIN testers t ON t.region_id = ? AND t.device_hash = ? AND "+notEnded+
 		" LEFT JOIN devices d ON d.region_id = ? AND d.device_hash = ?"+
-		" LEFT JOIN chats c ON c.id = d.current_chat_id", []any{r.ID, d[:], r.ID, d[:]}, &override, &opened, &lastAt)
+		" LEFT JOIN chats c ON c.id = d.current_chat_id", []any{r.ID, d[:], milli(now), r.ID, d[:]}, &override, &opened, &lastAt)
 	if err != nil {
 		return bridge.Standing{}, failure(fmt.Errorf("read standing: %w", err))
 	}
@@ -208,6 +208,8 @@ type exposure struct {
 	Served     bool
 	Reason     string
 	ToldAt     int64
+	Language   string
+	AppVersion string
 }
 
 // RecordExposures stores decisions; see bridge.ChatStore.
@@ -217,7 +219,7 @@ func (s chats) RecordExposures(ctx context.Context, exposures []bridge.Exposure)
 	}
 	rows := make([]exposure, len(exposures))
 	for i, e := range exposures {
-		rows[i] = exposure{int64(e.Region), e.Device[:], e.Day, e.Served, string(e.Reason), milli(e.At)}
+		rows[i] = exposure{int64(e.Region), e.Device[:], e.Day, e.Served, string(e.Reason), milli(e.At), e.Language, e.AppVersion}
 	}
 	return s.write(ctx, func(tx *gorm.DB) error {
 		// A region that was just removed takes its exposures along.
@@ -242,7 +244,8 @@ func (s chats) RecordExposures(ctx context.Context, exposures []bridge.Exposure)
 	})
 }
 
-// ChangedSince lists devices whose history changed; see bridge.ChangeStore.
+// ChangedSince lists devices whose history changed, and feeds of the staff's
+// rooms; see bridge.ChangeStore.
 func (s chats) ChangedSince(ctx context.Context, since time.Time) ([]bridge.Change, error) {
 	var changes []bridge.Change
 	err := each(s.read.WithContext(ctx), "SELECT region_id, device_hash, seq FROM devices WHERE changed_at >= ?", []any{milli(since)}, func(scan func(...any) error) error {
@@ -257,6 +260,9 @@ func (s chats) ChangedSince(ctx context.Context, since time.Time) ([]bridge.Chan
 		changes = append(changes, c)
 		return nil
 	})
+	if err == nil {
+		changes, err = roomsChangedSince(s.read.WithContext(ctx), since, changes)
+	}
 	return changes, failure(err)
 }
 

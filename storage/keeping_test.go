@@ -41,6 +41,7 @@ func agedWorld(w *world) {
 		w.ok(err)
 		w.ok(w.RecordRun(w.ctx, bridge.JobRun{Job: "prune", Started: day, Ended: day}))
 		w.ok(w.RecordExposures(w.ctx, []bridge.Exposure{{Region: old.ID, Device: device(fmt.Sprint(i)), Day: "2026-11-23", At: day}}))
+		w.ok(w.SetTesters(w.ctx, old.ID, bridge.Tester{Device: device(fmt.Sprint(i)), Override: gate.OverrideIn, SetAt: day, ExpiresAt: day}))
 		day = day.Add(24 * time.Hour)
 	}
 	w.now = start.Add(48 * time.Hour)
@@ -54,8 +55,8 @@ func TestPruneRemovesWhatTheDryRunCounted(t *testing.T) {
 		before := w.history("stays", 0)
 
 		cut := start.Add(24 * time.Hour)
-		cutoffs := bridge.PruneCutoffs{Regions: map[bridge.RegionID]time.Time{old.ID: cut}, Deliveries: cut, Exposures: cut, JobRuns: cut}
-		want := map[string]int{"chats": 121, "messages": 121, "attachments": 0, "audit": 0, "files": 0, "devices": 60, "deliveries": 1, "erasures": 0, "exposures": 1, "job_runs": 1, "sessions": 0, "staff_links": 0}
+		cutoffs := bridge.PruneCutoffs{Regions: map[bridge.RegionID]time.Time{old.ID: cut}, Deliveries: cut, Exposures: cut, JobRuns: cut, Expired: cut}
+		want := map[string]int{"chats": 121, "messages": 121, "attachments": 0, "audit": 0, "files": 0, "devices": 60, "deliveries": 1, "erasures": 0, "exposures": 1, "job_runs": 1, "sessions": 0, "staff_links": 0, "testers": 1}
 		counts, changes, err := w.Prune(w.ctx, cutoffs, true)
 		w.ok(err)
 		if d := cmp.Diff(want, counts); d != "" {
@@ -100,7 +101,7 @@ func TestRemoveRegionLeavesNothing(t *testing.T) {
 			w.send(fmt.Sprint(i), "hello")
 		}
 		w.deliver(0, &article)
-		w.ok(w.SetTester(w.ctx, gone.ID, device("1"), gate.OverrideIn, w.now))
+		w.ok(w.SetTesters(w.ctx, gone.ID, bridge.Tester{Device: device("1"), Override: gate.OverrideIn, SetAt: w.now}))
 		_, err := w.StoreDelivery(w.ctx, bridge.Delivery{Region: gone.ID, Key: "k", Received: w.now})
 		w.ok(err)
 		x := bridge.Exposure{Region: gone.ID, Device: device("1"), Day: "2026-11-23", At: w.now}

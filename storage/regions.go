@@ -12,7 +12,6 @@ import (
 	"gorm.io/gorm"
 
 	"deskbridge/bridge"
-	"deskbridge/gate"
 )
 
 // regions implements bridge.RegionStore.
@@ -68,7 +67,7 @@ func (s regions) region(row region) (*bridge.Region, error) {
 	if err := json.Unmarshal([]byte(row.Settings), &r.Settings); err != nil {
 		return nil, fmt.Errorf("region %s: decode settings: %w", row.Slug, err)
 	}
-	r.Settings = r.Settings.WithDefaults()
+	r.Settings = r.Settings.WithDefaults().Settled(s.now())
 	for _, secret := range []struct {
 		column, sealed string
 		into           *bridge.Secret
@@ -108,7 +107,7 @@ func (s regions) Regions(ctx context.Context) ([]*bridge.Region, error) {
 // AddRegion stores a new region; see bridge.RegionStore.
 func (s regions) AddRegion(ctx context.Context, r *bridge.Region) error {
 	fresh := *r
-	fresh.ID, fresh.Version = 0, 1
+	fresh.ID, fresh.Version, fresh.Settings = 0, 1, r.Settings.Settled(s.now())
 	if fresh.Salt == "" {
 		var salt [16]byte
 		rand.Read(salt[:]) // never fails (crypto/rand)
@@ -143,12 +142,13 @@ func (s regions) AddRegion(ctx context.Context, r *bridge.Region) error {
 // desk's, and the same number is somebody else's ticket in the new one.
 func (s regions) SaveRegion(ctx context.Context, r *bridge.Region) error {
 	saved := *r
+	saved.Settings = r.Settings.Settled(s.now())
 	err := s.write(ctx, func(tx *gorm.DB) error {
 		desk, err := deskOf(tx, r.Settings.ZammadURL)
 		if err != nil {
 			return err
 		}
-		row, err := s.row(r, desk)
+		row, err := s.row(&saved, desk)
 		if err != nil {
 			return err
 		}
@@ -205,48 +205,18 @@ func (s regions) RemoveRegion(ctx context.Context, id bridge.RegionID) error {
 			break
 		}
 	}
+	if err := s.emptyRegionRoom(ctx, id); err != nil {
+		return err
+	}
 	return s.write(ctx, func(tx *gorm.DB) error {
 		for _, table := range []string{"devices", "testers", "deliveries", "exposures", "erasures", "staff_regions"} {
 			if _, err := exec(tx, "DELETE FROM "+table+" WHERE region_id = ?", id); err != nil {
 				return err
 			}
 		}
-		_, err := exec(tx, "DELETE FROM regions WHERE id = ?", id)
-		return err
-	})
-}
-
-// SetTester sets or, with gate.OverrideNone, removes an override; see bridge.RegionStore.
-func (s regions) SetTester(ctx context.Context, r bridge.RegionID, d bridge.DeviceHash, o gate.Override, now time.Time) error {
-	return s.write(ctx, func(tx *gorm.DB) error {
-		if o == gate.OverrideNone {
-			_, err := exec(tx, "DELETE FROM testers WHERE region_id = ? AND device_hash = ?", r, d[:])
+		if _, err := exec(tx, "DELETE FROM regions WHERE id = ?", id); err != nil {
 			return err
 		}
-		n, err := exec(tx, "UPDATE testers SET override = ?, set_at = ? WHERE region_id = ? AND device_hash = ?", string(o), milli(now), r, d[:])
-		if err == nil && n == 0 {
-			_, err = exec(tx, "INSERT INTO testers (region_id, device_hash, override, set_at) VALUES (?, ?, ?, ?)", r, d[:], string(o), milli(now))
-		}
-		return err
+		return removeRegionRoom(tx, id) // last: who makes one holds the region
 	})
-}
-
-// Testers lists the overrides of a region, the oldest first; see bridge.RegionStore.
-func (s regions) Testers(ctx context.Context, r bridge.RegionID) ([]bridge.Tester, error) {
-	var all []bridge.Tester
-	err := each(s.read.WithContext(ctx), "SELECT device_hash, override, set_at FROM testers WHERE region_id = ? ORDER BY set_at, device_hash", []any{r}, func(scan func(...any) error) error {
-		var (
-			t    bridge.Tester
-			hash []byte
-			at   int64
-		)
-		if err := scan(&hash, &t.Override, &at); err != nil {
-			return err
-		}
-		copy(t.Device[:], hash)
-		t.SetAt = moment(at)
-		all = append(all, t)
-		return nil
-	})
-	return all, failure(err)
 }

@@ -10,7 +10,6 @@ import (
 	"gorm.io/gorm"
 
 	"deskbridge/bridge"
-	"deskbridge/gate"
 )
 
 // rights implements bridge.RightsStore.
@@ -276,12 +275,12 @@ func (s rights) Export(ctx context.Context, r *bridge.Region, d bridge.DeviceHas
 	if err != nil {
 		return out, failure(fmt.Errorf("read chats: %w", err))
 	}
-	err = each(tx, "SELECT day, served, reason, told_at FROM exposures WHERE region_id = ? AND device_hash = ? ORDER BY day", []any{r.ID, d[:]}, func(scan func(...any) error) error {
+	err = each(tx, "SELECT day, served, reason, told_at, language, app_version FROM exposures WHERE region_id = ? AND device_hash = ? ORDER BY day", []any{r.ID, d[:]}, func(scan func(...any) error) error {
 		var (
 			e  bridge.Exposure
 			at int64
 		)
-		if err := scan(&e.Day, &e.Served, &e.Reason, &at); err != nil {
+		if err := scan(&e.Day, &e.Served, &e.Reason, &at, &e.Language, &e.AppVersion); err != nil {
 			return err
 		}
 		e.At = moment(at)
@@ -291,14 +290,11 @@ func (s rights) Export(ctx context.Context, r *bridge.Region, d bridge.DeviceHas
 	if err != nil {
 		return out, failure(fmt.Errorf("read exposures: %w", err))
 	}
-	var (
-		override string
-		setAt    int64
-	)
-	switch err := one(tx, "SELECT override, set_at FROM testers WHERE region_id = ? AND device_hash = ?", []any{r.ID, d[:]}, &override, &setAt); {
-	case err == nil:
-		out.Tester = &bridge.Tester{Device: d, Override: gate.Override(override), SetAt: moment(setAt)}
-	case !none(err):
+	err = each(tx, testerColumns+"t.region_id = ? AND t.device_hash = ?", []any{r.ID, d[:]}, func(scan func(...any) error) error {
+		out.Tester = &bridge.Tester{}
+		return scanTester(scan, out.Tester)
+	})
+	if err != nil {
 		return out, failure(fmt.Errorf("read override: %w", err))
 	}
 	if !known && len(out.Exposures) == 0 && out.Tester == nil {

@@ -82,7 +82,7 @@ func TestEraseLeavesNothingOfTheDevice(t *testing.T) {
 		w.ok(err)
 		running := w.start(c)
 		w.exposed("a")
-		w.ok(w.SetTester(w.ctx, w.region.ID, device("a"), gate.OverrideIn, w.now))
+		w.ok(w.SetTesters(w.ctx, w.region.ID, bridge.Tester{Device: device("a"), Override: gate.OverrideIn, SetAt: w.now}))
 
 		w.ok(w.Erase(w.ctx, w.erasing("a", "r1")))
 		if rest := left(t, url); len(rest) > 0 {

@@ -196,20 +196,11 @@ func TestStanding(t *testing.T) {
 			return st
 		}
 		equal(w, "stranger", standing(w.now), bridge.Standing{})
-		w.ok(w.SetTester(w.ctx, w.region.ID, device("a"), gate.OverrideOut, w.now))
+		w.ok(w.SetTesters(w.ctx, w.region.ID, bridge.Tester{Device: device("a"), Override: gate.OverrideOut, SetAt: w.now}))
 		equal(w, "tester", standing(w.now), bridge.Standing{Override: gate.OverrideOut})
-		w.ok(w.SetTester(w.ctx, w.region.ID, device("a"), gate.OverrideIn, w.now))
+		w.ok(w.SetTesters(w.ctx, w.region.ID, bridge.Tester{Device: device("a"), Override: gate.OverrideIn, SetAt: w.now}))
 		w.send("a", "hello")
 		equal(w, "running", standing(w.now), bridge.Standing{Override: gate.OverrideIn, Running: true, Sticky: true})
 		equal(w, "expired", standing(w.now.Add(w.region.Retention())), bridge.Standing{Override: gate.OverrideIn, Sticky: true})
-		testers, err := w.Testers(w.ctx, w.region.ID)
-		w.ok(err)
-		if d := cmp.Diff([]bridge.Tester{{Device: device("a"), Override: gate.OverrideIn, SetAt: w.now}}, testers); d != "" {
-			w.Fatal(d)
-		}
-		w.ok(w.SetTester(w.ctx, w.region.ID, device("a"), gate.OverrideNone, w.now))
-		testers, err = w.Testers(w.ctx, w.region.ID)
-		w.ok(err)
-		equal(w, "testers", len(testers), 0)
 	})
 }

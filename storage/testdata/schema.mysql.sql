@@ -64,6 +64,51 @@ CREATE TABLE `audit` (
   KEY `audit_age` (`at`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
+CREATE TABLE `author_messages` (
+  `id` bigint NOT NULL AUTO_INCREMENT,
+  `room_id` bigint NOT NULL,
+  `seq` bigint NOT NULL,
+  `author_id` bigint NOT NULL,
+  `author_name` varchar(200) NOT NULL,
+  `client_key` varchar(200) DEFAULT NULL,
+  `text` text NOT NULL,
+  `created_at` bigint NOT NULL,
+  `deleted` tinyint NOT NULL,
+  PRIMARY KEY (`id`),
+  UNIQUE KEY `author_messages_key` (`room_id`,`author_id`,`client_key`),
+  KEY `author_messages_seq` (`room_id`,`seq`),
+  KEY `author_messages_author` (`author_id`),
+  KEY `author_messages_age` (`created_at`),
+  CONSTRAINT `author_messages_author` FOREIGN KEY (`author_id`) REFERENCES `staff` (`id`),
+  CONSTRAINT `author_messages_room` FOREIGN KEY (`room_id`) REFERENCES `author_rooms` (`id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
+CREATE TABLE `author_reads` (
+  `room_id` bigint NOT NULL,
+  `person_id` bigint NOT NULL,
+  `seq` bigint NOT NULL,
+  PRIMARY KEY (`room_id`,`person_id`),
+  KEY `author_reads_person` (`person_id`),
+  CONSTRAINT `author_reads_person` FOREIGN KEY (`person_id`) REFERENCES `staff` (`id`) ON DELETE CASCADE,
+  CONSTRAINT `author_reads_room` FOREIGN KEY (`room_id`) REFERENCES `author_rooms` (`id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
+CREATE TABLE `author_rooms` (
+  `id` bigint NOT NULL AUTO_INCREMENT,
+  `kind` varchar(20) NOT NULL,
+  `region_id` bigint NOT NULL,
+  `first_id` bigint NOT NULL,
+  `second_id` bigint NOT NULL,
+  `seq` bigint NOT NULL,
+  `pruned_seq` bigint NOT NULL,
+  `changed_at` bigint NOT NULL,
+  PRIMARY KEY (`id`),
+  UNIQUE KEY `author_rooms_whose` (`kind`,`region_id`,`first_id`,`second_id`),
+  KEY `author_rooms_first` (`first_id`),
+  KEY `author_rooms_second` (`second_id`),
+  KEY `author_rooms_changed` (`changed_at`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
 CREATE TABLE `chats` (
   `id` bigint NOT NULL AUTO_INCREMENT,
   `region_id` bigint NOT NULL,
@@ -182,8 +227,11 @@ CREATE TABLE `exposures` (
   `served` tinyint NOT NULL,
   `reason` varchar(40) NOT NULL,
   `told_at` bigint NOT NULL,
+  `language` varchar(40) NOT NULL DEFAULT '',
+  `app_version` varchar(40) NOT NULL DEFAULT '',
   PRIMARY KEY (`region_id`,`device_hash`,`day`),
   KEY `exposures_age` (`told_at`),
+  KEY `exposures_newest` (`region_id`,`told_at`),
   CONSTRAINT `exposures_region` FOREIGN KEY (`region_id`) REFERENCES `regions` (`id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
@@ -348,10 +396,17 @@ CREATE TABLE `staff_regions` (
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
 CREATE TABLE `testers` (
+  `id` bigint NOT NULL AUTO_INCREMENT,
   `region_id` bigint NOT NULL,
   `device_hash` binary(32) NOT NULL,
   `override` varchar(20) NOT NULL,
   `set_at` bigint NOT NULL,
+  `set_by` varchar(200) NOT NULL DEFAULT '',
+  `expires_at` bigint DEFAULT NULL,
+  `note` varchar(200) NOT NULL DEFAULT '',
   PRIMARY KEY (`region_id`,`device_hash`),
+  UNIQUE KEY `testers_id` (`id`),
+  KEY `testers_list` (`region_id`,`id`),
+  KEY `testers_age` (`expires_at`),
   CONSTRAINT `testers_region` FOREIGN KEY (`region_id`) REFERENCES `regions` (`id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;

@@ -59,6 +59,52 @@ CREATE INDEX audit_age ON audit (at);
 
 CREATE INDEX audit_region ON audit (region_id, id);
 
+CREATE TABLE author_messages (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    room_id     INTEGER NOT NULL REFERENCES author_rooms (id),
+    seq         INTEGER NOT NULL, -- of the last change
+    author_id   INTEGER NOT NULL REFERENCES staff (id),
+    author_name TEXT    NOT NULL, -- as it was at the time
+    client_key  TEXT,             -- NULL: none
+    text        TEXT    NOT NULL, -- empty once deleted
+    created_at  INTEGER NOT NULL,
+    deleted     INTEGER NOT NULL,
+    UNIQUE (room_id, author_id, client_key)
+) STRICT;
+
+CREATE INDEX author_messages_age ON author_messages (created_at);
+
+CREATE INDEX author_messages_author ON author_messages (author_id);
+
+CREATE INDEX author_messages_seq ON author_messages (room_id, seq);
+
+CREATE TABLE author_reads (
+    room_id   INTEGER NOT NULL REFERENCES author_rooms (id),
+    person_id INTEGER NOT NULL REFERENCES staff (id) ON DELETE CASCADE,
+    seq       INTEGER NOT NULL,
+    PRIMARY KEY (room_id, person_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX author_reads_person ON author_reads (person_id);
+
+CREATE TABLE author_rooms (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind       TEXT    NOT NULL, -- all, region or thread
+    region_id  INTEGER NOT NULL, -- of a region; else 0
+    first_id   INTEGER NOT NULL, -- of a thread, the lower number of the two; else 0
+    second_id  INTEGER NOT NULL,
+    seq        INTEGER NOT NULL,
+    pruned_seq INTEGER NOT NULL, -- highest seq that is not stored any more
+    changed_at INTEGER NOT NULL,
+    UNIQUE (kind, region_id, first_id, second_id)
+) STRICT;
+
+CREATE INDEX author_rooms_changed ON author_rooms (changed_at);
+
+CREATE INDEX author_rooms_first ON author_rooms (first_id);
+
+CREATE INDEX author_rooms_second ON author_rooms (second_id);
+
 CREATE TABLE chats (
     id              INTEGER PRIMARY KEY AUTOINCREMENT,
     region_id       INTEGER NOT NULL REFERENCES regions (id),
@@ -163,11 +209,13 @@ CREATE TABLE exposures (
     day         TEXT    NOT NULL,
     served      INTEGER NOT NULL,
     reason      TEXT    NOT NULL,
-    told_at     INTEGER NOT NULL,
+    told_at     INTEGER NOT NULL, language TEXT NOT NULL DEFAULT '', app_version TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (region_id, device_hash, day)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX exposures_age ON exposures (told_at);
+
+CREATE INDEX exposures_newest ON exposures (region_id, told_at);
 
 CREATE TABLE goose_db_version (
 		id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -307,9 +355,17 @@ CREATE TABLE staff_regions (
 CREATE INDEX staff_regions_region ON staff_regions (region_id);
 
 CREATE TABLE testers (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
     region_id   INTEGER NOT NULL REFERENCES regions (id),
     device_hash BLOB    NOT NULL,
     override    TEXT    NOT NULL,
     set_at      INTEGER NOT NULL,
-    PRIMARY KEY (region_id, device_hash)
-) STRICT, WITHOUT ROWID;
+    set_by      TEXT    NOT NULL DEFAULT '', -- as the audit names them
+    expires_at  INTEGER,                     -- NULL: never
+    note        TEXT    NOT NULL DEFAULT '',
+    UNIQUE (region_id, device_hash)
+) STRICT;
+
+CREATE INDEX testers_age ON testers (expires_at);
+
+CREATE INDEX testers_list ON testers (region_id, id);
