@@ -22,8 +22,7 @@ const (
 // auditPages are the pages of who changed what.
 type auditPages struct{ *Door }
 
-func (d *Door) auditRoutes() []route {
-	p := auditPages{d}
+func (p auditPages) routes() []route {
 	return []route{
 		{http.MethodGet, auditPath, staff.SignedIn, p.list},
 		{http.MethodGet, auditPath + "export/", staff.SignedIn, p.export},

@@ -22,8 +22,7 @@ type (
 // deliveryPages are the pages of what Zammad has told.
 type deliveryPages struct{ *Door }
 
-func (d *Door) deliveryRoutes() []route {
-	p := deliveryPages{d}
+func (p deliveryPages) routes() []route {
 	return []route{
 		{http.MethodGet, deliveriesPath, staff.Read, p.list},
 		{http.MethodPost, deliveriesPath + "retry/", staff.Change, p.retry},

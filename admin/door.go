@@ -39,12 +39,16 @@ type Deps struct {
 	Regions    *bridge.Regions
 	Accounts   *staff.Accounts
 	Sessions   *Sessions
+	Hasher     bridge.Hasher // of device ids that are typed in
+	Gate       GateStore
 	Letters    bridge.LetterStore
 	Deliveries bridge.DeliveryStore
 	Jobs       Jobs
 	Runs       Runs
 	Audit      bridge.AuditStore
 	TicketURL  func(*bridge.Region, bridge.TicketID) string // empty: nobody can say
+	Provider   *Provider                                    // nil: people sign in with passwords only
+	Origin     string                                       // address of the console without /admin/, for links
 	Log        *slog.Logger
 	Now        func() time.Time
 }
@@ -77,7 +81,13 @@ func New(deps Deps) (*Door, error) {
 func (d *Door) routes() []route {
 	return slices.Concat(
 		d.homeRoutes(),
-		d.letterRoutes(), d.deliveryRoutes(), d.jobRoutes(), d.auditRoutes(),
+		d.gateRoutes(),
+		d.testerRoutes(),
+		d.whyRoutes(),
+		entrance{d}.routes(),
+		self{d}.routes(),
+		people{d}.routes(),
+		letterPages{d}.routes(), deliveryPages{d}.routes(), jobPages{d}.routes(), auditPages{d}.routes(),
 	)
 }
 

@@ -39,8 +39,7 @@ const (
 // jobPages are the pages of what the clock starts.
 type jobPages struct{ *Door }
 
-func (d *Door) jobRoutes() []route {
-	p := jobPages{d}
+func (p jobPages) routes() []route {
 	return []route{
 		{http.MethodGet, jobsPath, staff.Operate, p.list},
 		{http.MethodPost, jobsPath + "run/", staff.Operate, p.run},

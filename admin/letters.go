@@ -23,8 +23,7 @@ const (
 // letterPages are the pages of dead letters.
 type letterPages struct{ *Door }
 
-func (d *Door) letterRoutes() []route {
-	p := letterPages{d}
+func (p letterPages) routes() []route {
 	return []route{
 		{http.MethodGet, lettersPath, staff.Read, p.list},
 		{http.MethodPost, lettersPath + "retry/", staff.Change, p.retry},

@@ -26,6 +26,10 @@ type Request struct {
 	door     *Door
 }
 
+// MaxBody is the largest body of a request to the console, in bytes. Forms take
+// less: what is too large for one is told on a page, up to here.
+const MaxBody = 4 << 20
+
 // maxForm bounds the bytes of a form. Forms with files say their own.
 const maxForm = 1 << 20
 

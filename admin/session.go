@@ -111,10 +111,7 @@ func (s *Sessions) load(r *Request, accounts *staff.Accounts) error {
 // has nothing.
 func (s *Sessions) begin(r *Request, account *staff.Account) error {
 	m, ctx := s.of(r.Request), r.Request.Context()
-	if err := m.Clear(ctx); err != nil {
-		return err
-	}
-	if err := m.RenewToken(ctx); err != nil {
+	if err := s.renew(r); err != nil {
 		return err
 	}
 	m.Put(ctx, keyPerson, int64(account.ID))
@@ -122,6 +119,16 @@ func (s *Sessions) begin(r *Request, account *staff.Account) error {
 	m.Put(ctx, keyTouched, r.door.Now().Unix())
 	r.Account, r.Person = account, &account.Person
 	return s.keep(r)
+}
+
+// renew gives a session that holds nothing another token, before it holds
+// something worth having.
+func (s *Sessions) renew(r *Request) error {
+	m, ctx := s.of(r.Request), r.Request.Context()
+	if err := m.Clear(ctx); err != nil {
+		return err
+	}
+	return m.RenewToken(ctx)
 }
 
 // end signs out.
@@ -156,6 +163,10 @@ func (s *Sessions) put(r *Request, key, value string) error {
 func (s *Sessions) take(r *Request, key string) (string, error) {
 	value := s.of(r.Request).PopString(r.Request.Context(), key)
 	return value, s.keep(r)
+}
+
+func (s *Sessions) look(r *Request, key string) string {
+	return s.of(r.Request).GetString(r.Request.Context(), key)
 }
 
 // Token makes a session without a browser, for tests and the demo's screenshots.

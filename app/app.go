@@ -130,7 +130,7 @@ func (a *App) assemble(ctx context.Context) error {
 		Log: a.log, Now: a.now, Horizon: a.cfg.Zammad.WriteHorizon,
 	})
 	a.Accounts = staff.NewAccounts(staff.Deps{Store: a.Store, Log: a.log, Now: a.now})
-	a.Sessions = admin.NewSessions(a.Store.Sessions(), sessionLife, sessionIdle)
+	a.Sessions = admin.NewSessions(a.Store.Sessions(), time.Duration(a.cfg.Console.SessionHours)*time.Hour, time.Duration(a.cfg.Console.IdleMinutes)*time.Minute)
 	if a.Team, err = a.newTeam(); err != nil {
 		return err
 	}

@@ -1,29 +1,62 @@
 package app
 
 import (
-	"time"
+	"cmp"
+	"context"
+	"errors"
+	"net"
+	"net/url"
 
 	"deskbridge/admin"
+	"deskbridge/bridge"
 	"deskbridge/server"
+	"deskbridge/staff"
 )
 
-// How long somebody stays signed in to the console.
-const (
-	sessionLife = 12 * time.Hour
-	sessionIdle = time.Hour
-)
-
-// mountConsole puts the console into the frame.
-func (a *App) mountConsole(frame *server.Server) error {
+// mountConsole puts the console into the frame that listens at an address.
+func (a *App) mountConsole(frame *server.Server, listen net.Addr) error {
+	origin := a.cfg.ConsoleURL(listen.String())
+	var provider *admin.Provider
+	if o := a.cfg.Console.OIDC; o.Issuer != "" {
+		issuer, err := url.Parse(o.Issuer)
+		if err != nil {
+			return err
+		}
+		provider = &admin.Provider{Name: cmp.Or(o.Name, issuer.Hostname()), OIDC: staff.NewOIDC(staff.OIDCConfig{
+			Issuer: o.Issuer, ClientID: o.ClientID, ClientSecret: bridge.Secret(o.ClientSecret), RedirectURL: origin + admin.ProviderPath, Now: a.now,
+		})}
+	}
 	console, err := admin.New(admin.Deps{
-		Regions: a.Regions, Accounts: a.Accounts, Sessions: a.Sessions,
 		Letters: a.Store, Deliveries: a.Store, Jobs: a.Jobs, Runs: a.Store, Audit: a.Store, TicketURL: a.Desk.TicketURL,
+		Regions: a.Regions, Accounts: a.Accounts, Sessions: a.Sessions, Provider: provider, Origin: origin,
+		Hasher: a.Hasher, Gate: a.Store,
 		Log: a.log, Now: a.now,
 	})
 	if err != nil {
 		return err
 	}
-	console.Routes(frame.Limited())
+	console.Routes(frame.LimitedTo(admin.MaxBody))
 	frame.Elsewhere("/admin/", console.Lost)
 	return nil
+}
+
+// Link gives the address of a new one-time link by which somebody sets a
+// password. It is a secret.
+func (a *App) Link(ctx context.Context, id staff.ID) (string, error) {
+	token, err := a.Accounts.Link(ctx, id)
+	return a.cfg.ConsoleURL(a.cfg.Listen) + staff.LinkPath + string(token), err
+}
+
+// FirstLink gives the address at which the first account is made, for a console
+// that listens at an address; empty if there is an account already, or no
+// console. It is a secret: whoever has it first is an operator.
+func (a *App) FirstLink(ctx context.Context, listen net.Addr) (string, error) {
+	if !a.cfg.Console.Enabled {
+		return "", nil
+	}
+	token, err := a.Accounts.FirstLink(ctx)
+	if errors.Is(err, staff.ErrHasAccounts) {
+		return "", nil
+	}
+	return a.cfg.ConsoleURL(listen.String()) + staff.LinkPath + string(token), err
 }

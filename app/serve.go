@@ -49,8 +49,10 @@ func (a *App) Serve(ctx context.Context, opts ServeOptions) error {
 	if err := a.mountDevices(frame, shared); err != nil {
 		return err
 	}
-	if err := a.mountConsole(frame); err != nil {
-		return err
+	if a.cfg.Console.Enabled {
+		if err := a.mountConsole(frame, opts.Listener.Addr()); err != nil {
+			return err
+		}
 	}
 	if err := mountDocuments(frame.Engine()); err != nil {
 		return err

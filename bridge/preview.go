@@ -28,24 +28,24 @@ type Preview struct {
 	KeptByOverride, KeptByChat, KeptBySticky int
 }
 
-// PreviewRules says what would change if the gate of a region went by other
-// rules. The error is the store's.
-func PreviewRules(ctx context.Context, store TesterStore, r *Region, proposed gate.Rules, now time.Time) (Preview, error) {
+// PreviewRules says what would change if the gate of a region went by the rules
+// then instead of those of today. The error is the store's.
+func PreviewRules(ctx context.Context, store TesterStore, r *Region, today, then gate.Rules, now time.Time) (Preview, error) {
 	known, more, err := store.KnownDevices(ctx, r, now.AddDate(0, 0, -previewDays), now, previewDevices)
 	if err != nil {
 		return Preview{}, fmt.Errorf("preview: %w", err)
 	}
-	p := compare(r.GateRules(now), proposed, known)
+	p := compare(today, then, known)
 	p.Sample = more
 	return p, nil
 }
 
-// compare asks the gate about each device, by the rules of now and of then.
-func compare(now, then gate.Rules, known []KnownDevice) Preview {
+// compare asks the gate about each device, by both rules.
+func compare(today, then gate.Rules, known []KnownDevice) Preview {
 	p := Preview{Known: len(known)}
 	for _, k := range known {
 		s := subject(k.Device, k.Standing, k.Language, k.AppVersion)
-		before, after := gate.Decide(now, s), gate.Decide(then, s)
+		before, after := gate.Decide(today, s), gate.Decide(then, s)
 		if before.Served {
 			p.ServedNow++
 		}
@@ -58,7 +58,7 @@ func compare(now, then gate.Rules, known []KnownDevice) Preview {
 		case before.Served && !after.Served:
 			p.Out++
 		default:
-			p.kept(now, then, s, after.Reason)
+			p.kept(today, then, s, after.Reason)
 		}
 	}
 	return p
@@ -66,10 +66,10 @@ func compare(now, then gate.Rules, known []KnownDevice) Preview {
 
 // kept counts a device for which nothing changes, if that is because of what goes
 // before the rules.
-func (p *Preview) kept(now, then gate.Rules, s gate.Subject, reason gate.Reason) {
+func (p *Preview) kept(today, then gate.Rules, s gate.Subject, reason gate.Reason) {
 	bare := s
 	bare.Override, bare.Running, bare.Sticky = gate.OverrideNone, false, false
-	if gate.Decide(now, bare).Served == gate.Decide(then, bare).Served {
+	if gate.Decide(today, bare).Served == gate.Decide(then, bare).Served {
 		return
 	}
 	switch reason {

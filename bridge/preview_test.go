@@ -105,7 +105,7 @@ func TestPreviewIsWhatHappens(t *testing.T) {
 		} {
 			then := *w.region
 			change(&then.Settings)
-			got, err := bridge.PreviewRules(t.Context(), store, w.region, then.GateRules(w.now), w.now)
+			got, err := bridge.PreviewRules(t.Context(), store, w.region, w.region.GateRules(w.now), then.GateRules(w.now), w.now)
 			w.must(err)
 			want := bridge.Preview{Known: len(w.askers)}
 			for _, a := range w.askers {
@@ -149,13 +149,13 @@ func TestPreviewIsWhatHappens(t *testing.T) {
 		w.region.Settings.RetentionDays = 7
 		nobody := *w.region
 		nobody.Settings.Percentage = 0
-		got, err := bridge.PreviewRules(t.Context(), store, w.region, nobody.GateRules(w.now), w.now)
+		got, err := bridge.PreviewRules(t.Context(), store, w.region, w.region.GateRules(w.now), nobody.GateRules(w.now), w.now)
 		w.must(err)
 		if got.KeptBySticky == 0 || got.KeptByChat != 0 || got.Known != len(w.askers) {
 			t.Errorf("after the chats: %+v", got)
 		}
 		w.now = w.now.Add(20 * 24 * time.Hour)
-		if got, err = bridge.PreviewRules(t.Context(), store, w.region, nobody.GateRules(w.now), w.now); err != nil || got != (bridge.Preview{}) {
+		if got, err = bridge.PreviewRules(t.Context(), store, w.region, w.region.GateRules(w.now), nobody.GateRules(w.now), w.now); err != nil || got != (bridge.Preview{}) {
 			t.Errorf("devices that were not seen for a month are counted: %+v, %v", got, err)
 		}
 	})

@@ -37,6 +37,7 @@ type commands struct {
 	Migrate    migrateCmd    `cmd:"" help:"Bring the database to this version's schema and end."`
 	Region     regionCmd     `cmd:"" help:"Regions: who is served, and by which Zammad."`
 	Tester     testerCmd     `cmd:"" help:"Devices for which you decide what the gate says."`
+	User       userCmd       `cmd:"" help:"People who sign in to the console."`
 	Jobs       jobsCmd       `cmd:"" help:"What the clock starts."`
 	Chats      chatsCmd      `cmd:"" help:"Numbers and states of chats, by region; never contents."`
 	Letters    lettersCmd    `cmd:"" help:"Messages that Zammad refused for good: list, show, retry, drop."`

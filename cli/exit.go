@@ -41,7 +41,7 @@ func ExitCodes() map[int]string {
 		ExitSchema:   "the database has the schema of a newer version",
 		ExitKey:      "the secret key is missing, unreadable or another one than the database was written with",
 		ExitListen:   "the address cannot be listened on",
-		ExitNotFound: "there is no such region, job, letter or delivery",
+		ExitNotFound: "there is no such region, job, letter, delivery or account",
 		ExitConflict: "it exists already, was changed by somebody else in the meantime, or runs already",
 		ExitJob:      "the job failed",
 		ExitHealth:   "health: nothing answers, or it is not well",

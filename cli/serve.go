@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"runtime/debug"
@@ -37,12 +38,25 @@ func (c *serveCmd) Run(s *invocation) (err error) {
 	}
 	ready := func(addr net.Addr) {
 		log.Info("serving", "version", version(), "listen", addr.String(), "database", cfg.Database.URL, "instance", cfg.Instance, "regions", len(a.Regions.All()))
+		s.tellFirstLink(a, addr, log)
 	}
 	if err := a.Serve(s.ctx, app.ServeOptions{Listener: listener, Ready: ready}); err != nil {
 		return err
 	}
 	log.Info("stopped")
 	return nil
+}
+
+// tellFirstLink prints how the first account is made, while there is none. The
+// link is a secret, so it is no line of the log, which is kept and sent around.
+func (s *invocation) tellFirstLink(a *app.App, addr net.Addr, log *slog.Logger) {
+	link, err := a.FirstLink(s.ctx, addr)
+	if err != nil {
+		log.Warn("no link for the first account can be made", "error", err)
+	}
+	if link != "" {
+		fmt.Fprintf(s.Stderr, "\nNobody can sign in to the console yet. This link makes the first account, an operator's;\nit works once, for 24 hours:\n\n  %s\n\n", link)
+	}
 }
 
 type migrateCmd struct{}

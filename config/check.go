@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -63,6 +64,7 @@ func (l *loader) check() {
 	l.number("retention.job_run_days", int64(c.Retention.JobRunDays), 1, 3650)
 	l.number("retention.audit_days", int64(c.Retention.AuditDays), 0, 36500)
 	l.number("author.days", int64(c.Author.Days), 1, 3650)
+	l.console()
 	l.want(!slices.ContainsFunc(c.CORS.Origins, func(o string) bool { return o != "*" && !isOrigin(o) }),
 		"cors.origins", "a list of * or origins such as https://app.example.org")
 	l.want(isSchedule(c.Jobs.Prune), "jobs.prune", scheduleForm)
@@ -70,6 +72,31 @@ func (l *loader) check() {
 	l.want(isSchedule(c.Jobs.OutboxSweep), "jobs.outbox_sweep", scheduleForm)
 	l.want(slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level), "log.level", "debug, info, warn or error")
 	l.want(slices.Contains([]string{"text", "json"}, c.Log.Format), "log.format", "text or json")
+}
+
+// console checks what is about people who sign in.
+func (l *loader) console() {
+	c := l.cfg.Console
+	l.want(c.URL == "" || isURL(c.URL, "http", "https") && isOrigin(strings.TrimSuffix(c.URL, "/")), "console.url", "an http or https URL without user, path, query and fragment")
+	l.number("console.session_hours", int64(c.SessionHours), 1, 24*30)
+	l.number("console.idle_minutes", int64(c.IdleMinutes), 5, 24*60)
+	l.want(c.OIDC.Issuer == "" || isURL(c.OIDC.Issuer, "http", "https") && !isPlainPublic(c.OIDC.Issuer), "console.oidc.issuer", "an https URL without user, query and fragment")
+	l.want(c.OIDC.Issuer == "" || c.OIDC.ClientID != "", "console.oidc.client_id", "set where console.oidc.issuer is")
+	l.want(len(c.OIDC.Name) <= 100, "console.oidc.name", "a text of at most 100 bytes")
+}
+
+// ConsoleURL gives the address under which people open the console, without
+// /admin/. The address that is listened on counts where none is set.
+func (c Config) ConsoleURL(listen string) string {
+	url := cmp.Or(c.Console.URL, c.PublicURL)
+	if url != "" {
+		return strings.TrimSuffix(url, "/")
+	}
+	host, port, _ := net.SplitHostPort(listen)
+	if addr, err := netip.ParseAddr(host); host == "" || err == nil && addr.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port)
 }
 
 const scheduleForm = `six cron fields, seconds first, such as "0 17 3 * * *", or "@every 30s"; times are UTC`
@@ -135,6 +162,7 @@ func (c Config) Warnings() []string {
 	open := slices.ContainsFunc(c.TrustedProxies, func(p netip.Prefix) bool { return p.Bits() == 0 })
 	warn(!local, "listen is reachable from other machines and speaks plain HTTP: only a reverse proxy with TLS may reach it")
 	warn(isPlainPublic(c.PublicURL), "public_url is plain HTTP: device ids and messages can be read on the way")
+	warn(c.Console.Enabled && isPlainPublic(c.Console.URL), "console.url is plain HTTP: passwords can be read on the way, and browsers keep no sign-in there")
 	warn(open, "trusted_proxies contains every address: clients can choose the address that limits count")
 	limits := []int{
 		c.Limits.WritesPerMinute, c.Limits.ReadsPerMinute, c.Limits.DeviceWritesPerMinute, c.Limits.DeviceSignalsPerMinute,

@@ -48,6 +48,7 @@ type Config struct {
 	Jobs      Jobs      `yaml:"jobs" envPrefix:"JOBS_"`
 	Retention Retention `yaml:"retention" envPrefix:"RETENTION_"`
 	Author    Author    `yaml:"author" envPrefix:"AUTHOR_"`
+	Console   Console   `yaml:"console" envPrefix:"CONSOLE_"`
 	Log       Log       `yaml:"log" envPrefix:"LOG_"`
 }
 
@@ -186,6 +187,44 @@ type Author struct {
 	Days int `yaml:"days" env:"DAYS"`
 }
 
+// Console is for the pages under /admin/, where people run their chat.
+type Console struct {
+	// Whether there is a console. Default true. Before there is an account, serve
+	// prints a link at each start by which the first one is made.
+	Enabled bool `yaml:"enabled" env:"ENABLED"`
+	// Address under which people open it, without /admin/, such as
+	// https://chat.example.org. Default public_url, and without that the address
+	// of listen. One-time links and the OpenID provider lead there. Away from
+	// this machine it must be HTTPS: browsers keep no sign-in otherwise.
+	URL string `yaml:"url" env:"URL"`
+	// How long somebody stays signed in, in hours. Default 12.
+	SessionHours int `yaml:"session_hours" env:"SESSION_HOURS"`
+	// After how many minutes without a page somebody is signed out. Default 60.
+	IdleMinutes int `yaml:"idle_minutes" env:"IDLE_MINUTES"`
+
+	OIDC OIDC `yaml:"oidc" envPrefix:"OIDC_"`
+}
+
+// OIDC lets an OpenID provider (Keycloak, Entra ID, Authentik and others) prove
+// who people are. It never makes accounts.
+type OIDC struct {
+	// Issuer of the provider, exactly as it calls itself, such as
+	// https://id.example.org/realms/city. Default empty: people sign in with
+	// passwords only. The provider must send people back to
+	// <console.url>/admin/oidc/, and tell a verified e-mail address: an account
+	// with that address as login is linked at the first sign-in.
+	Issuer string `yaml:"issuer" env:"ISSUER"`
+	// Name of Deskbridge at the provider. Default empty.
+	ClientID string `yaml:"client_id" env:"CLIENT_ID"`
+	// Secret of Deskbridge at the provider. Default empty.
+	ClientSecret Secret `yaml:"client_secret" env:"CLIENT_SECRET"`
+	// File that holds the secret. Default empty. Setting both is an error.
+	ClientSecretFile string `yaml:"client_secret_file" env:"CLIENT_SECRET_FILE"`
+	// What the button says after "Sign in with", such as "City of Example".
+	// Default empty: the host of the issuer.
+	Name string `yaml:"name" env:"NAME"`
+}
+
 // Log says what is written to standard error.
 type Log struct {
 	// debug, info, warn or error. Default info; debug has a line for each poll.
@@ -211,6 +250,7 @@ func Default() Config {
 		Jobs:      Jobs{Prune: "0 17 * * * *", Reconcile: "@every 30s", OutboxSweep: "@every 1m"},
 		Retention: Retention{DeliveryDays: 7, ExposureDays: 90, JobRunDays: 90, AuditDays: 1095},
 		Author:    Author{Days: 30},
+		Console:   Console{Enabled: true, SessionHours: 12, IdleMinutes: 60},
 		Log:       Log{Level: "info", Format: "text"},
 	}
 }

@@ -83,19 +83,19 @@ func example(t *testing.T) string {
 # (listen is DESKBRIDGE_LISTEN, database.url is DESKBRIDGE_DATABASE_URL).
 # Unknown keys stop the start. Regions are set with "deskbridge region".
 `)
-	section := ""
+	var open []string // the sections that the line before is in
 	for _, s := range settings(t) {
-		indent, name := "", s.key
-		if in, rest, nested := strings.Cut(s.key, "."); nested {
-			if in != section {
-				fmt.Fprintf(&out, "\n%s:\n", in)
-			} else {
-				out.WriteString("\n")
+		out.WriteString("\n")
+		path := strings.Split(s.key, ".")
+		sections, name := path[:len(path)-1], path[len(path)-1]
+		for depth, section := range sections {
+			if depth >= len(open) || open[depth] != section {
+				fmt.Fprintf(&out, "%s%s:\n", strings.Repeat("  ", depth), section)
+				open = nil // what is below another section begins anew
 			}
-			section, indent, name = in, "  ", rest
-		} else {
-			out.WriteString("\n")
 		}
+		open = sections
+		indent := strings.Repeat("  ", len(sections))
 		for line := range strings.Lines(s.comment) {
 			out.WriteString(indent + "# " + strings.TrimRight(line, "\n") + "\n")
 		}

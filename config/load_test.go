@@ -118,6 +118,11 @@ func TestErrorsNamePlaceAndKey(t *testing.T) {
 		{"bad origin", "cors: {origins: ['https://a.example/path']}", "", "cors.origins must be"},
 		{"bad schedule", "jobs: {prune: whenever}", "", "jobs.prune must be six cron fields"},
 		{"schedule that never comes", "jobs: {prune: '0 0 0 31 2 *'}", "", "jobs.prune must be six cron fields"},
+		{"bad console", "console: {url: 'https://a.example/path'}", "", "console.url must be"},
+		{"bad session", "console: {session_hours: 0}", "", "console.session_hours must be a number from 1 to 720"},
+		{"bad idle time", "", "DESKBRIDGE_CONSOLE_IDLE_MINUTES=1", "console.idle_minutes must be a number from 5"},
+		{"plain issuer", "console: {oidc: {issuer: 'http://id.example.org', client_id: x}}", "", "console.oidc.issuer must be an https URL"},
+		{"no client", "console: {oidc: {issuer: 'https://id.example.org'}}", "", "console.oidc.client_id must be set"},
 		{"bad level", "log: {level: loud}", "", "log.level must be debug, info, warn or error"},
 		{"bad listen", "listen: 8080", "", "listen must be host:port"},
 		{"twice", "listen: a:1\nlisten: b:2", "", "line 2: listen stands twice"},
@@ -150,6 +155,7 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 	const secret = "hunter2secret"
 	cfg := config.Default()
 	cfg.SecretKey = secret
+	cfg.Console.OIDC.ClientSecret = secret
 	cfg.Database.URL = "mysql://bob:" + secret + "@db:3306/desk?key=" + secret
 	cfg.Redis.URL = "redis://" + secret + "@cache:6379/0"
 	var log strings.Builder
@@ -184,10 +190,28 @@ func TestWarningsNameInsecureSettings(t *testing.T) {
 		"switched off":     "limits: {writes_per_minute: 0}",
 		"exempt_loopback":  "limits: {exempt_loopback: true}",
 		"write_horizon":    "zammad: {write_horizon: 5s}",
+		"console.url":      "console: {url: http://chat.example.org}",
 	} {
 		found := load(t, yaml).Warnings()
 		if len(found) != 1 || !strings.Contains(found[0], key) {
 			t.Errorf("%s: warnings %q", yaml, found)
+		}
+	}
+}
+
+func TestWhereTheConsoleIs(t *testing.T) {
+	t.Parallel()
+	for yaml, want := range map[string]string{
+		"":                     "http://127.0.0.1:8080",
+		"listen: ':9000'":      "http://127.0.0.1:9000",
+		"listen: '[::]:9000'":  "http://127.0.0.1:9000",
+		"listen: '[::1]:9000'": "http://[::1]:9000",
+		"listen: 192.0.2.1:80": "http://192.0.2.1:80",
+		"public_url: 'https://chat.example.org/'":                                                "https://chat.example.org",
+		"{public_url: 'https://chat.example.org', console: {url: 'https://staff.example.org/'}}": "https://staff.example.org",
+	} {
+		if cfg := load(t, yaml); cfg.ConsoleURL(cfg.Listen) != want {
+			t.Errorf("%s: %s", yaml, cfg.ConsoleURL(cfg.Listen))
 		}
 	}
 }

@@ -26,8 +26,9 @@ type Deps struct {
 
 // Accounts is what happens to accounts: people sign in, prove who they are, and
 // are added and changed by operators. Whether the actor of a context may do so
-// is the caller's question; here it only stands in the audit. It is safe for
-// concurrent use.
+// is the caller's question; here it only stands in the audit. What asks for no
+// thought beside it (lists, ending sessions, removing) is the Store's. It is safe
+// for concurrent use.
 type Accounts struct {
 	Deps
 	hasher hasher
@@ -239,10 +240,6 @@ func (a *Accounts) choose(ctx context.Context, password string, p *Person) (stri
 	return a.hasher.hash(ctx, password)
 }
 
-// BeginTOTP makes a second factor for a person. Nothing is stored before
-// ConfirmTOTP.
-func (a *Accounts) BeginTOTP(p *Person) (Factor, error) { return newFactor(p) }
-
 // ConfirmTOTP stores a second factor once its first code is right, in the place
 // of one that there is. It needs the password, for a screen that was left open.
 // Errors: ErrPasswordWrong, ErrCode, ErrLocked.
@@ -339,15 +336,6 @@ func (a *Accounts) SetLanguage(ctx context.Context, id ID, language string) erro
 		return ErrLanguage
 	}
 	return a.Store.SetStaffLanguage(ctx, id, language)
-}
-
-// ByLogin gives the account with a login. ErrNobody.
-func (a *Accounts) ByLogin(ctx context.Context, login string) (*Account, error) {
-	c, err := a.Store.StaffByLogin(ctx, strings.ToLower(strings.TrimSpace(login)))
-	if err != nil {
-		return nil, fmt.Errorf("account %q: %w", login, err)
-	}
-	return &c.Account, nil
 }
 
 // ByID gives an account. ErrNobody.

@@ -130,9 +130,11 @@ func (o *OIDC) Finish(ctx context.Context, attempt Attempt, query url.Values) (I
 	}
 	ctx = oidc.ClientContext(ctx, o.client)
 	token, err := flow.Exchange(ctx, query.Get("code"), oauth2.VerifierOption(attempt.Verifier))
-	var answered *oauth2.RetrieveError
+	var answered *oauth2.RetrieveError // its own text has the whole answer
 	switch {
-	case errors.As(err, &answered) && answered.Response.StatusCode < http.StatusInternalServerError:
+	case errors.As(err, &answered) && answered.Response.StatusCode >= http.StatusInternalServerError:
+		return Identity{}, fmt.Errorf("%w: %s", ErrProvider, answered.Response.Status)
+	case errors.As(err, &answered):
 		return Identity{}, fmt.Errorf("%w: the code is not taken: %.100q", ErrIdentity, answered.ErrorCode)
 	case err != nil:
 		return Identity{}, fmt.Errorf("%w: %w", ErrProvider, err)
@@ -150,7 +152,7 @@ func (o *OIDC) Finish(ctx context.Context, attempt Attempt, query url.Values) (I
 func (o *OIDC) identity(token *oidc.IDToken, attempt Attempt) (Identity, error) {
 	var claims struct {
 		Email    string `json:"email"`
-		Verified bool   `json:"email_verified"`
+		Verified any    `json:"email_verified"`
 		Party    string `json:"azp"`
 	}
 	if err := token.Claims(&claims); err != nil {
@@ -165,7 +167,7 @@ func (o *OIDC) identity(token *oidc.IDToken, attempt Attempt) (Identity, error) 
 	case token.Subject == "" || strings.TrimSpace(token.Subject) != token.Subject || len(who.Subject) > maxSubject: // MySQL sees no spaces at the end
 		return Identity{}, fmt.Errorf("%w: the subject is empty, too long, or has spaces around it", ErrIdentity)
 	}
-	if claims.Verified {
+	if claims.Verified == true { // some providers send a text: that is no promise
 		who.Email = claims.Email
 	}
 	return who, nil

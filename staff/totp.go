@@ -1,7 +1,10 @@
 package staff
 
 import (
+	"bytes"
+	"encoding/base32"
 	"fmt"
+	"image/png"
 	"strings"
 	"time"
 
@@ -23,13 +26,36 @@ type Factor struct {
 	Address bridge.Secret // otpauth://…, which holds the secret
 }
 
-// newFactor makes the secret of a second factor.
-func newFactor(p *Person) (Factor, error) {
-	key, err := totp.Generate(totp.GenerateOpts{Issuer: "Deskbridge", AccountName: p.Login})
+// NewFactor makes a second factor for a person, or with a secret that it gave
+// before the same again. Nothing is stored before Accounts.ConfirmTOTP.
+func NewFactor(p *Person, secret bridge.Secret) (Factor, error) {
+	known, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(string(secret))
+	if err != nil {
+		return Factor{}, fmt.Errorf("make second factor: %w", err)
+	}
+	key, err := totp.Generate(totp.GenerateOpts{Issuer: "Deskbridge", AccountName: p.Login, Secret: known})
 	if err != nil {
 		return Factor{}, fmt.Errorf("make second factor: %w", err)
 	}
 	return Factor{bridge.Secret(key.Secret()), bridge.Secret(key.String())}, nil
+}
+
+// Picture gives the address as a QR code, a PNG.
+func (f Factor) Picture() ([]byte, error) {
+	key, err := otp.NewKeyFromURL(string(f.Address))
+	if err != nil {
+		return nil, fmt.Errorf("draw second factor: %w", err)
+	}
+	const side = 264 // pixels
+	code, err := key.Image(side, side)
+	if err != nil {
+		return nil, fmt.Errorf("draw second factor: %w", err)
+	}
+	var picture bytes.Buffer
+	if err := png.Encode(&picture, code); err != nil {
+		return nil, fmt.Errorf("draw second factor: %w", err)
+	}
+	return picture.Bytes(), nil
 }
 
 // codeStep gives the step of a code that is valid now and newer than the last
