@@ -13,6 +13,7 @@ import (
 	"deskbridge/bridge"
 	"deskbridge/device"
 	"deskbridge/server"
+	"deskbridge/settings"
 	"deskbridge/webhook"
 	"deskbridge/widget"
 )
@@ -63,6 +64,7 @@ func TestPathsAreTheRoutes(t *testing.T) {
 	}
 	device.New(device.Deps{}).Routes(frame.Limited(), frame.Limited())
 	webhook.New(webhook.Deps{}).Routes(frame.Engine())
+	settings.New(settings.Deps{}).Routes(frame.Limited())
 	frame.Engine().GET("/openapi.yaml", func(*gin.Context) {}) // mounted by app
 	frame.Engine().GET(widget.Path, func(*gin.Context) {})     // the same
 
@@ -93,6 +95,7 @@ func TestEveryGetHasHead(t *testing.T) {
 		t.Fatal(err)
 	}
 	device.New(device.Deps{}).Routes(frame.Limited(), frame.Limited())
+	settings.New(settings.Deps{}).Routes(frame.Limited())
 	methods := map[string][]string{}
 	for _, route := range frame.Engine().Routes() {
 		methods[route.Path] = append(methods[route.Path], route.Method)

@@ -23,7 +23,7 @@ var rooms = map[string][]string{
 	"staff":                      {"bridge"},
 	"author":                     {"bridge", "server", "staff"},
 	"admin":                      {"author", "bridge", "experiment", "gate", "reception", "server", "staff"},
-	"settings":                   {"bridge", "gate", "server", "staff"},
+	"settings":                   {"bridge", "server", "staff"},
 	"experiment":                 {},
 	"egress":                     {},
 	"alert":                      {"bridge", "egress"},

@@ -13,6 +13,7 @@ import (
 	"deskbridge/api"
 	"deskbridge/device"
 	"deskbridge/server"
+	"deskbridge/settings"
 	"deskbridge/webhook"
 	"deskbridge/widget"
 	"deskbridge/zammad"
@@ -49,6 +50,7 @@ func (a *App) Serve(ctx context.Context, opts ServeOptions) error {
 	if err := a.mountDevices(frame, shared); err != nil {
 		return err
 	}
+	settings.New(settings.Deps{Store: a.Store, Regions: a.Regions, Rules: RegionRules(), Now: a.now}).Routes(frame.Limited())
 	if a.cfg.Console.Enabled {
 		if err := a.mountConsole(frame, opts.Listener.Addr()); err != nil {
 			return err

@@ -70,6 +70,13 @@ var (
 	ErrSignature    = &Error{http.StatusUnauthorized, "invalid_signature", "The webhook's signature is missing or wrong.", false}
 	ErrWebhookToken = &Error{http.StatusNotFound, "webhook_not_found", "There is no webhook for this token.", false}
 	ErrWebhookBody  = &Error{http.StatusBadRequest, "invalid_webhook", "The body is not a webhook delivery of Zammad.", false}
+
+	ErrAPIToken  = &Error{http.StatusUnauthorized, "api_token_required", "Send a valid API token in the header Authorization, as Bearer.", false}
+	ErrScope     = &Error{http.StatusForbidden, "scope_missing", "This API token may not do this.", false}
+	ErrNoIfMatch = &Error{http.StatusPreconditionRequired, "if_match_required", "Send the ETag of the state that you have read in the header If-Match.", false}
+	ErrIfMatch   = &Error{http.StatusPreconditionFailed, "region_changed", "The region was changed in the meantime. Read it again.", false}
+	ErrPatchType = &Error{http.StatusUnsupportedMediaType, "unsupported_patch_type", "Send a JSON merge patch, as application/merge-patch+json.", false}
+	ErrSettings  = &Error{http.StatusUnprocessableEntity, "invalid_settings", "Some fields cannot be set like this; nothing was changed.", false}
 )
 
 // Catalogue lists every error that a client can get, for the documentation and
@@ -83,6 +90,7 @@ func Catalogue() []*Error {
 		ErrNotServed, ErrRegionOff, ErrRateLimited, ErrManyStreams, ErrFull, ErrStopping, ErrStorage, ErrInternal,
 		ErrReceiptUnknown, ErrIdentityMissing, ErrIdentityInvalid, ErrIdentityExpired, ErrIdentityKeys, ErrChatToken, ErrTicketInvalid,
 		ErrSignature, ErrWebhookToken, ErrWebhookBody,
+		ErrAPIToken, ErrScope, ErrNoIfMatch, ErrIfMatch, ErrPatchType, ErrSettings,
 	}
 }
 

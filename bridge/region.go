@@ -106,6 +106,11 @@ type RegionSettings struct {
 	KeepFilesHours int      `json:"keep_files_hours,omitempty"` // hours that a file stays here after Zammad has shown it, default 24
 
 	Document RegionDocument `json:"document"`
+
+	// Managed names, for each field that another system set over the settings
+	// API, the token that did it. People don't change such a field before they
+	// have taken it back.
+	Managed map[string]string `json:"managed,omitempty"`
 }
 
 // IdentityMode says whether a region's devices must prove who they are.

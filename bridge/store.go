@@ -169,11 +169,15 @@ type DeliveryStore interface {
 // RegionStore keeps regions.
 type RegionStore interface {
 	Regions(ctx context.Context) ([]*Region, error)
+	// Region reads one region as it is now, not as this process remembers it.
+	// The error is ErrRegionNotFound.
+	Region(ctx context.Context, id RegionID) (*Region, error)
 	// AddRegion stores a new region and fills ID, Version, Desk and Salt. The
 	// error is ErrRegionExists if the slug is taken.
 	AddRegion(ctx context.Context, r *Region) error
 	// SaveRegion stores all of a region, if its Version is still the stored
-	// one (else ErrRegionChanged), and raises the version.
+	// one (else ErrRegionChanged), and raises the version. A region that is as
+	// it was before stays at its version.
 	SaveRegion(ctx context.Context, r *Region) error
 	// RemoveRegion removes a region with all that belongs to it.
 	RemoveRegion(ctx context.Context, id RegionID) error

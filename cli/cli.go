@@ -38,6 +38,7 @@ type commands struct {
 	Region     regionCmd     `cmd:"" help:"Regions: who is served, and by which Zammad."`
 	Tester     testerCmd     `cmd:"" help:"Devices for which you decide what the gate says."`
 	User       userCmd       `cmd:"" help:"People who sign in to the console."`
+	Token      tokenCmd      `cmd:"" help:"API tokens, with which other systems change settings of regions."`
 	Jobs       jobsCmd       `cmd:"" help:"What the clock starts."`
 	Chats      chatsCmd      `cmd:"" help:"Numbers and states of chats, by region; never contents."`
 	Letters    lettersCmd    `cmd:"" help:"Messages that Zammad refused for good: list, show, retry, drop."`
@@ -141,8 +142,10 @@ func makeDataDir(cfg config.Config) error {
 	return nil
 }
 
-// withApp opens the installation for one command.
+// withApp opens the installation for one command of somebody who has a shell on
+// this machine: what it changes is noted as theirs. What serve does is not.
 func (s *invocation) withApp(use func(*app.App) error) error {
+	s.ctx = bridge.WithActor(s.ctx, bridge.Actor{Kind: bridge.ActorCommand, Name: osUser()})
 	cfg, log, err := s.load()
 	if err != nil {
 		return err
@@ -173,4 +176,13 @@ func (s *invocation) printJSON(v any) error {
 
 func (s *invocation) printf(format string, args ...any) {
 	fmt.Fprintf(s.Stdout, format, args...)
+}
+
+// osUser names who runs the command, as far as the system knows.
+func osUser() string {
+	who, err := user.Current()
+	if err != nil || who.Username == "" {
+		return "command line"
+	}
+	return who.Username
 }

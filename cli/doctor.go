@@ -196,7 +196,7 @@ func (d *doctor) regions(cfg config.Config) {
 		d.warn("regions", "there are none", "deskbridge region add SLUG --help")
 	}
 	for _, region := range a.Regions.All() {
-		d.region(region)
+		d.region(a.Desk, region)
 	}
 	d.erasures(a)
 	if err := a.Close(); err != nil {

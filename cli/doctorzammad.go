@@ -1,19 +1,18 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"deskbridge/app"
 	"deskbridge/bridge"
-	"deskbridge/zammad"
+	"deskbridge/zammad/desk"
 )
 
-// region examines a region and its Zammad: reachable, token, rights, group.
-func (d *doctor) region(r *bridge.Region) {
+// region examines a region, and lets its Zammad be examined.
+func (d *doctor) region(desk *desk.Desk, r *bridge.Region) {
 	check := "region " + r.Slug
 	set := "deskbridge region set " + r.Slug
 	if !r.Enabled {
@@ -34,36 +33,34 @@ func (d *doctor) region(r *bridge.Region) {
 	}
 	ctx, cancel := context.WithTimeout(d.ctx, doctorTimeout)
 	defer cancel()
-	client, err := zammad.New(zammad.Config{URL: r.Settings.ZammadURL, Token: string(r.ZammadToken), ReadTimeout: doctorTimeout / 2})
-	if err != nil {
-		d.fail(ExitZammad, check, err, set+" --zammad-url URL")
-		return
+	for _, f := range desk.Examine(ctx, r) {
+		if f.OK {
+			d.ok(check, "%s", f.Sentence)
+			continue
+		}
+		mend := f.Mend
+		if flag := flagThatMends(f.Code); flag != "" {
+			mend += ": " + set + " " + flag
+		}
+		d.fail(ExitZammad, check, cmp.Or(f.Err, errors.New(f.Sentence)), mend)
 	}
-	me, err := client.Users.Me(ctx)
-	if err != nil {
-		d.fail(ExitZammad, check, err, mendOf(err, set))
-		return
-	}
-	d.ok(check, "%s answers, the token is of %s", r.Settings.ZammadURL, me.Login)
-	d.group(ctx, client, me, r)
-	d.privacy(ctx, r, set)
 }
 
-// privacy examines the second token, with which customers are erased.
-func (d *doctor) privacy(ctx context.Context, r *bridge.Region, set string) {
-	if r.Settings.Erasure != bridge.EraseDelete {
-		return
+// flagThatMends gives the flag with which what an examination found is mended
+// here; empty where it is mended in Zammad.
+func flagThatMends(code string) string {
+	switch code {
+	case "bad_address":
+		return "--zammad-url URL"
+	case "token_refused":
+		return "--zammad-token-file FILE"
+	case "group_unknown":
+		return "--zammad-group NAME"
+	case "privacy_refused":
+		return "--erasure anonymise"
+	default:
+		return ""
 	}
-	check := "region " + r.Slug
-	client, err := zammad.New(zammad.Config{URL: r.Settings.ZammadURL, Token: string(r.PrivacyToken), ReadTimeout: doctorTimeout / 2})
-	if err == nil {
-		_, err = client.Erasures.List(ctx)
-	}
-	if err != nil {
-		d.fail(ExitZammad, check+", data privacy", err, "give the token the permission admin.data_privacy, or: "+set+" --erasure anonymise")
-		return
-	}
-	d.ok(check, "the second token may erase customers")
 }
 
 // erasures tells of what people wanted erased and Zammad does not do.
@@ -82,58 +79,4 @@ func (d *doctor) erasures(a *app.App) {
 			d.ok("region "+region.Slug, "%d erasures are on their way to Zammad", waiting)
 		}
 	}
-}
-
-// mendOf says what to do about a Zammad that does not answer as it should.
-func mendOf(err error, set string) string {
-	switch {
-	case errors.Is(err, zammad.ErrNotAuthorized):
-		return "make a new token for the bridge's user in Zammad, then " + set + " --zammad-token-file FILE"
-	case errors.Is(err, zammad.ErrForbidden):
-		return "in Zammad: switch on API access by token (Manage > System > API), give the token the permission ticket.agent, end a maintenance mode"
-	case errors.Is(err, zammad.ErrUnavailable):
-		return "check the address and the way there (DNS, firewall, TLS), and that Zammad runs"
-	default:
-		return "check that the address is a Zammad's; its production.log knows more"
-	}
-}
-
-// group examines what the bridge's user may do in the region's group.
-func (d *doctor) group(ctx context.Context, client *zammad.Client, me zammad.User, r *bridge.Region) {
-	check, group := "region "+r.Slug, r.Settings.ZammadGroup
-	missing := missingRights(me.Groups[group])
-	if len(missing) == 0 {
-		d.ok(check, "the user has the rights in group %s", group)
-		return
-	}
-	err := fmt.Errorf("in group %q the user lacks the rights %s", group, strings.Join(missing, ", "))
-	mend := "in Zammad: give the bridge's user full rights in the group (Manage > Users)"
-	// Whether the group exists at all only a user who may list groups can say.
-	if groups, listing := client.Groups.List(ctx); listing == nil {
-		at := slices.IndexFunc(groups, func(g zammad.Group) bool { return g.Name == group })
-		switch {
-		case at < 0:
-			err = fmt.Errorf("there is no group %q that the user can see", group)
-			mend = "make the group in Zammad, or name another: deskbridge region set " + r.Slug + " --zammad-group NAME"
-		case !groups[at].Active:
-			err = fmt.Errorf("the group %q is switched off", group)
-			mend = "switch it on in Zammad (Manage > Groups)"
-		}
-	}
-	d.fail(ExitZammad, check, err, mend)
-}
-
-// missingRights lists what the bridge needs and the user lacks. "full" holds
-// all; create is for new tickets, change for messages and reopening.
-func missingRights(has []string) []string {
-	if slices.Contains(has, "full") {
-		return nil
-	}
-	var missing []string
-	for _, right := range []string{"read", "create", "change"} {
-		if !slices.Contains(has, right) {
-			missing = append(missing, right)
-		}
-	}
-	return missing
 }

@@ -8,6 +8,7 @@ import (
 	"deskbridge/bridge"
 	"deskbridge/config"
 	"deskbridge/jobs"
+	"deskbridge/staff"
 	"deskbridge/storage"
 )
 
@@ -41,7 +42,7 @@ func ExitCodes() map[int]string {
 		ExitSchema:   "the database has the schema of a newer version",
 		ExitKey:      "the secret key is missing, unreadable or another one than the database was written with",
 		ExitListen:   "the address cannot be listened on",
-		ExitNotFound: "there is no such region, job, letter, delivery or account",
+		ExitNotFound: "there is no such region, job, letter, delivery, account or token",
 		ExitConflict: "it exists already, was changed by somebody else in the meantime, or runs already",
 		ExitJob:      "the job failed",
 		ExitHealth:   "health: nothing answers, or it is not well",
@@ -76,9 +77,9 @@ func exitCode(err error) int {
 	switch {
 	case errors.As(err, &withCode):
 		return withCode.code
-	case errors.Is(err, bridge.ErrRegionExists), errors.Is(err, bridge.ErrRegionChanged), errors.Is(err, bridge.ErrJobRunning):
+	case errors.Is(err, bridge.ErrRegionExists), errors.Is(err, bridge.ErrRegionChanged), errors.Is(err, bridge.ErrJobRunning), errors.Is(err, staff.ErrTokenTaken):
 		return ExitConflict
-	case errors.As(err, &unknownJob), errors.Is(err, bridge.ErrLetterUnknown), errors.Is(err, bridge.ErrDeliveryUnknown):
+	case errors.As(err, &unknownJob), errors.Is(err, bridge.ErrLetterUnknown), errors.Is(err, bridge.ErrDeliveryUnknown), errors.Is(err, staff.ErrTokenUnknown):
 		return ExitNotFound
 	default:
 		return ExitFailure

@@ -68,10 +68,10 @@ func TestReceptionInputIsChecked(t *testing.T) {
 		{[]string{"--opening-hours", "always,mo-fr 08:00-17:00", "--time-zone", "Europe/Berlin"}, "no opening"},
 		{[]string{"--opening-hours", "mo-fr 08:00-17:00"}, "need a time zone"},
 		{[]string{"--closed-dates", "25.12.2026"}, "no date"},
-		{[]string{"--bot-seconds", "601"}, "bot_seconds"},
+		{[]string{"--bot-seconds", "601"}, "--bot-seconds: Give a number from 0 to 600"},
 		{[]string{"--texts-file", h.file("a", `{"de": {"gone": "x"}}`)}, "unknown field"},
 		{[]string{"--texts-file", h.file("b", `{"de": "x"}`)}, "texts"},
-		{[]string{"--texts-file", h.file("c", `{"de": {"away": "`+strings.Repeat("x", 1001)+`"}}`)}, "1000 characters"},
+		{[]string{"--texts-file", h.file("c", `{"de": {"away": "`+strings.Repeat("x", 1001)+`"}}`)}, "--texts-file (de.away): Use at most 1000 characters"},
 		{[]string{"--texts-file", h.file("d", `{"D E": {"away": "x"}}`)}, "no language code"},
 	} {
 		if out := h.want(cli.ExitInput, append([]string{"region", "set", "testland"}, c.args...)...); !strings.Contains(out, c.word) {

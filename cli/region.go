@@ -34,6 +34,9 @@ func (c *regionAddCmd) Run(s *invocation) error {
 	if err := c.apply(s, region); err != nil {
 		return err
 	}
+	if err := refused(app.RegionRules().Check(region)); err != nil {
+		return err
+	}
 	return s.withApp(func(a *app.App) error {
 		if err := a.Store.AddRegion(s.ctx, region); err != nil {
 			return fmt.Errorf("region %s: %w", c.Slug, err)
@@ -55,11 +58,28 @@ func (c *regionSetCmd) Run(s *invocation) error {
 		if err := c.apply(s, &changed); err != nil {
 			return err
 		}
+		if err := c.check(region, &changed); err != nil {
+			return err
+		}
 		if err := a.Store.SaveRegion(s.ctx, &changed); err != nil {
 			return fmt.Errorf("region %s: %w", c.Slug, err)
 		}
 		return s.showRegion(&changed, c.JSON)
 	})
+}
+
+// check holds the change against the rules. Whoever may type commands here may
+// also take back what another system set.
+func (c *regionSetCmd) check(region, changed *bridge.Region) error {
+	errs, err := app.RegionRules().CheckChange(region, changed)
+	if err = errors.Join(err, refused(errs)); err != nil {
+		return err
+	}
+	changes, err := bridge.Changes(region, changed)
+	for _, change := range changes {
+		changed.TakeBack(change.Field)
+	}
+	return err
 }
 
 type regionListCmd struct {

@@ -2,19 +2,16 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"deskbridge/bridge"
-	"deskbridge/files"
 	"deskbridge/zammad"
 )
 
@@ -49,7 +46,7 @@ type regionFlags struct {
 	rightsFlags
 }
 
-// apply changes region by the given flags and checks the result.
+// apply changes region by the given flags.
 func (f *regionFlags) apply(s *invocation, region *bridge.Region) error {
 	set := &region.Settings
 	assign(&region.Name, f.Name)
@@ -77,7 +74,7 @@ func (f *regionFlags) apply(s *invocation, region *bridge.Region) error {
 		if err != nil {
 			return invalid("--zammad-url: %w", err)
 		}
-		set.ZammadURL = clean
+		region.MoveTo(clean)
 	}
 	if err := errors.Join(f.gateFlags.apply(set), f.receptionFlags.apply(&set.Reception)); err != nil {
 		return err
@@ -85,10 +82,33 @@ func (f *regionFlags) apply(s *invocation, region *bridge.Region) error {
 	if f.IdentityKeysURL != nil {
 		signer(region, "", "", *f.IdentityKeysURL)
 	}
-	if err := f.readFiles(s, region); err != nil {
-		return err
+	return f.readFiles(s, region)
+}
+
+// flagOf names the flag of a field whose flag is not named as the field is.
+var flagOf = map[string]string{
+	"slug": "SLUG", "zammad_token": "--zammad-token-file", "webhook_secret": "--webhook-signature-token-file", "webhook_token": "--webhook-token-file",
+	"privacy_token": "--zammad-privacy-token-file", "identity_secret": "--identity-secret-file", "identity_keys": "--identity-keys-file",
+}
+
+// refused gives what is wrong with a region in the words of the command line.
+func refused(errs bridge.FieldErrors) error {
+	var problems []error
+	for _, e := range errs {
+		field := strings.TrimPrefix(e.Field, "reception.")
+		flag := cmp.Or(flagOf[field], "--"+strings.ReplaceAll(field, "_", "-"))
+		switch group, inner, _ := strings.Cut(field, "."); group {
+		case "texts":
+			flag = "--texts-file"
+			if inner != "" {
+				flag += " (" + inner + ")"
+			}
+		case "document":
+			flag = "--document-file (" + inner + ")"
+		}
+		problems = append(problems, invalid("%s: %s", flag, e.Sentence))
 	}
-	return checkRegion(region)
+	return errors.Join(problems...)
 }
 
 func assign[T any](to, from *T) {
@@ -177,64 +197,6 @@ func secretInto(to *bridge.Secret, mayBeEmpty bool) func([]byte) error {
 	}
 }
 
-var (
-	slugForm      = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
-	languageForm  = regexp.MustCompile(`^[a-z]{2,8}(-[A-Za-z0-9]{1,8}){0,3}$`)
-	versionForm   = regexp.MustCompile(`^\d{1,9}(\.\d{1,9}){0,5}$`)
-	nameForm      = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
-	placeholders  = regexp.MustCompile(`\{[^{}]*\}`)
-	reservedSlugs = []string{"regions", "webhook"} // paths of the API
-)
-
-// checkRegion holds every setting against its form and range.
-func checkRegion(r *bridge.Region) error {
-	var problems []error
-	want := func(ok bool, format string, args ...any) {
-		if !ok {
-			problems = append(problems, fmt.Errorf(format, args...))
-		}
-	}
-	set := r.Settings
-	want(slugForm.MatchString(r.Slug) && !slices.Contains(reservedSlugs, r.Slug),
-		"the slug must have 1 to 63 small letters, digits and hyphens, and not be %s", strings.Join(reservedSlugs, " or "))
-	want(r.Name != "" && utf8.RuneCountInString(r.Name) <= 200, "the name must have 1 to 200 characters")
-	want(len(set.Languages) > 0, "a region needs languages (--languages de,en)")
-	known := codes(set.Languages)
-	for i, code := range known {
-		want(languageForm.MatchString(code), "%q is no language code such as de or zh-hans", code)
-		want(!slices.Contains(known[:i], code), "the language %s stands twice", code)
-	}
-	for _, code := range set.GateLanguages {
-		want(slices.Contains(known, code), "--gate-languages: the region does not have the language %q", code)
-	}
-	want(set.Percentage >= 0 && set.Percentage <= 100 && !math.IsNaN(set.Percentage), "the percentage must be from 0 to 100")
-	want(bridge.CheckRamp(set.Ramp) == nil, "--ramp: %w", bridge.CheckRamp(set.Ramp))
-	want(set.MinAppVersion == "" || versionForm.MatchString(set.MinAppVersion), "the app version must be numbers with dots, such as 2025.4.1")
-	want(!r.Enabled || r.Served(), "an enabled region needs --zammad-url and --zammad-token-file")
-	want(!r.Enabled || set.ZammadGroup != "", "an enabled region needs --zammad-group")
-	wantPattern := func(flag, pattern string, allowed ...string) {
-		for _, p := range placeholders.FindAllString(pattern, -1) {
-			want(slices.Contains(allowed, p), "%s: %s is none of %s", flag, p, strings.Join(allowed, " "))
-		}
-		want(utf8.RuneCountInString(pattern) <= 150, "%s has more than 150 characters", flag)
-	}
-	wantPattern("--title-pattern", set.TitlePattern, "{LANG}", "{lang}", "{region}", "{alias}")
-	wantPattern("--tag-pattern", set.TagPattern, "{lang}", "{region}")
-	wantPattern("--customer-login", set.CustomerLogin, "{alias}")
-	wantPattern("--customer-name", set.CustomerName, "{alias}", "{LANG}", "{lang}")
-	want(set.ConsentAttribute == "" || nameForm.MatchString(set.ConsentAttribute), "the consent attribute must be the name of an attribute in Zammad")
-	want(set.ArticleType == "" || nameForm.MatchString(strings.ReplaceAll(set.ArticleType, " ", "_")), "the article type must be a name in Zammad, such as chat or web")
-	want(set.MaxText >= 0 && set.MaxText <= 100_000, "--max-text must be from 1 to 100000 (0: default)")
-	want(set.RetentionDays >= 0 && set.RetentionDays <= 3650, "--retention-days must be from 1 to 3650 (0: default)")
-	want(set.Reception.Check() == nil, "%w", set.Reception.Check())
-	checkFiles(set, want)
-	checkRights(r, want)
-	if err := errors.Join(problems...); err != nil {
-		return coded(ExitInput, err)
-	}
-	return nil
-}
-
 // fileFlags are the settings of a region about files; nil means not given.
 type fileFlags struct {
 	FileKinds      []string `help:"Kinds of files that devices may send: jpeg,png,webp,pdf,text; all; none. Default: all." placeholder:"KIND"`
@@ -256,16 +218,4 @@ func (f *fileFlags) apply(set *bridge.RegionSettings) {
 			set.FileKinds = nil
 		}
 	}
-}
-
-// checkFiles holds the settings about files against their range.
-func checkFiles(set bridge.RegionSettings, want func(ok bool, format string, args ...any)) {
-	if !slices.Equal(set.FileKinds, []string{bridge.NoFiles}) {
-		for _, kind := range set.FileKinds {
-			want(slices.Contains(files.Names(), kind), "--file-kinds: %q is none of %s, all, none", kind, strings.Join(files.Names(), ", "))
-		}
-	}
-	want(set.MaxFiles >= 0 && set.MaxFiles <= 100, "--max-files must be from 1 to 100 (0: default)")
-	want(set.MaxFileBytes >= 0 && set.MaxFilesBytes >= 0, "--max-file-bytes and --max-files-bytes must not be negative (0: default)")
-	want(set.KeepFilesHours >= 0 && set.KeepFilesHours <= 24*3650, "--keep-files-hours must be from 1 to 87600 (0: default)")
 }

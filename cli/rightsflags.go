@@ -1,12 +1,6 @@
 package cli
 
-import (
-	"strings"
-	"unicode/utf8"
-
-	"deskbridge/bridge"
-	"deskbridge/identity"
-)
+import "deskbridge/bridge"
 
 // rightsFlags are the settings of a region about who a device is and what its
 // user may have erased; nil means not given.
@@ -37,36 +31,4 @@ func (f *rightsFlags) apply(set *bridge.RegionSettings) {
 // signer makes a region take tokens of one kind of signer, and no other's.
 func signer(r *bridge.Region, secret bridge.Secret, keys, url string) {
 	r.IdentitySecret, r.Settings.IdentityKeys, r.Settings.IdentityKeysURL = secret, keys, url
-}
-
-// minIdentitySecret is the shortest secret, in bytes: as long as what it signs
-// with (RFC 7518, 3.2).
-const minIdentitySecret = 32
-
-// checkRights holds these settings against each other.
-func checkRights(r *bridge.Region, want func(ok bool, format string, args ...any)) {
-	set := r.Settings
-	switch set.Erasure {
-	case "", bridge.EraseAnonymise, bridge.EraseNote:
-	case bridge.EraseDelete:
-		want(r.PrivacyToken != "", "--erasure delete needs --zammad-privacy-token-file")
-		want(!set.SharesCustomer(), "--erasure delete needs {alias} in --customer-login: all devices share one customer, and erasing one would erase all")
-	default:
-		want(false, "--erasure must be anonymise, note or delete")
-	}
-	switch set.Identity {
-	case "", bridge.IdentityOff:
-	case bridge.IdentityLog, bridge.IdentityEnforce:
-		want(r.IdentitySecret != "" || set.IdentityKeys != "" || set.IdentityKeysURL != "",
-			"--identity %s needs --identity-secret-file, --identity-keys-file or --identity-keys-url", set.Identity)
-	default:
-		want(false, "--identity must be off, log or enforce")
-	}
-	want(r.IdentitySecret == "" || len(r.IdentitySecret) >= minIdentitySecret, "the secret of --identity-secret-file has fewer than %d characters", minIdentitySecret)
-	want(set.IdentityKeysURL == "" || strings.HasPrefix(set.IdentityKeysURL, "https://") && len(set.IdentityKeysURL) <= 500, "--identity-keys-url must begin with https://")
-	if set.IdentityKeys != "" {
-		err := identity.CheckKeys(set.IdentityKeys)
-		want(err == nil, "--identity-keys-file: %w", err)
-	}
-	want(utf8.RuneCountInString(set.IdentityIssuer) <= 500 && utf8.RuneCountInString(set.IdentityAudience) <= 500, "issuer and audience must have at most 500 characters")
 }

@@ -4,13 +4,9 @@
 package reception
 
 import (
-	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 )
 
 // Rules are a region's rules of the human side. The zero value shows no names,
@@ -96,49 +92,4 @@ func first(name string) string {
 		}
 	}
 	return ""
-}
-
-// Bounds of the rules.
-const (
-	maxBotSeconds = 600
-	maxHours      = 50
-	maxDates      = 400
-	maxText       = 1000 // characters
-)
-
-var languageForm = regexp.MustCompile(`^[a-z]{2,8}(-[A-Za-z0-9]{1,8}){0,3}$`)
-
-// Check says what is wrong with rules that somebody wrote.
-func (r *Rules) Check() error {
-	var problems []error
-	want := func(ok bool, format string, args ...any) {
-		if !ok {
-			problems = append(problems, fmt.Errorf(format, args...))
-		}
-	}
-	want(r.BotSeconds >= 0 && r.BotSeconds <= maxBotSeconds, "bot_seconds must be from 0 to %d", maxBotSeconds)
-	want(len(r.Hours) <= maxHours, "there are more than %d opening hours", maxHours)
-	want(len(r.Hours) == 0 || !r.Zone.IsZero(), "opening hours need a time zone, such as Europe/Berlin")
-	want(len(r.ClosedDates) <= maxDates, "there are more than %d closed dates", maxDates)
-	for _, date := range r.ClosedDates {
-		_, err := time.Parse(time.DateOnly, date)
-		want(err == nil, "%q is no date such as 2026-12-25", date)
-	}
-	for code, texts := range r.Texts {
-		want(languageForm.MatchString(code), "%q is no language code such as de or zh-hans", code)
-		for _, text := range []string{texts.Away, texts.Closed, texts.Reopened, texts.Role} {
-			want(checkText(text) == nil, "the texts of %s: %w", code, checkText(text))
-		}
-	}
-	return errors.Join(problems...)
-}
-
-func checkText(text string) error {
-	if !utf8.ValidString(text) || utf8.RuneCountInString(text) > maxText {
-		return fmt.Errorf("a text is UTF-8 of at most %d characters", maxText)
-	}
-	if strings.ContainsFunc(text, func(c rune) bool { return c != '\n' && unicode.IsControl(c) }) {
-		return errors.New("a text has no control characters but line feeds")
-	}
-	return nil
 }

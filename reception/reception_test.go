@@ -343,8 +343,8 @@ func TestCheck(t *testing.T) {
 	good := rules(t, "Europe/Berlin", "mo-fr 08:00-17:00")
 	good.BotSeconds, good.ClosedDates = 600, []string{"2028-02-29"}
 	good.Texts = map[string]reception.Texts{"de-si": {Away: "Zwei\nZeilen"}}
-	if err := good.Check(); err != nil {
-		t.Fatal(err)
+	if problems := good.Check(); problems != nil {
+		t.Fatal(problems)
 	}
 	for name, bad := range map[string]reception.Rules{
 		"hours without a zone":     {Hours: good.Hours},
@@ -356,10 +356,12 @@ func TestCheck(t *testing.T) {
 		"a text too long":          {Texts: map[string]reception.Texts{"de": {Closed: strings.Repeat("ä", 1001)}}},
 		"a text that is no UTF-8":  {Texts: map[string]reception.Texts{"de": {Role: "\xff"}}},
 		"control characters":       {Texts: map[string]reception.Texts{"de": {Reopened: "a\x1bb"}}},
+		"text turned around":       {Texts: map[string]reception.Texts{"de": {Away: "a\u202eb"}}},
+		"a rule for names":         {Names: "last"},
 		"hours without end":        {Zone: good.Zone, Hours: make([]reception.Opening, 51)},
 		"closed dates without end": {ClosedDates: strings.Split(strings.TrimSuffix(strings.Repeat("2026-12-25,", 401), ","), ",")},
 	} {
-		if err := bad.Check(); err == nil {
+		if bad.Check() == nil {
 			t.Errorf("%s is taken: %s", name, fmt.Sprint(bad))
 		}
 	}

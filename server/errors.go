@@ -60,6 +60,8 @@ type answer struct {
 	Code      string `json:"code"`
 	Retryable bool   `json:"retryable"`
 	RequestID string `json:"request_id"`
+
+	Fields bridge.FieldErrors `json:"fields,omitempty"` // of ErrSettings
 }
 
 // problem is the same in the words of RFC 9457, for clients that ask for it.
@@ -71,6 +73,8 @@ type problem struct {
 	Code      string `json:"code"`
 	Retryable bool   `json:"retryable"`
 	RequestID string `json:"request_id"`
+
+	Fields bridge.FieldErrors `json:"fields,omitempty"`
 }
 
 // fail answers with an error and ends the chain of handlers. The cause is kept
@@ -86,18 +90,22 @@ func fail(c *gin.Context, err error) {
 	}
 	h := c.Writer.Header()
 	h.Set("Cache-Control", "no-store")
-	h.Del("Etag")
+	if known.Status != http.StatusPreconditionFailed { // there it is the tag of the state that was not met
+		h.Del("Etag")
+	}
 	if known.Status == http.StatusServiceUnavailable && h.Get("Retry-After") == "" {
 		h.Set("Retry-After", retryAfterUnavailable)
 	}
 	id := RequestID(c.Request.Context())
-	var body any = answer{known.Sentence, known.Code, known.Retryable, id}
+	var fields bridge.FieldErrors
+	errors.As(err, &fields)
+	var body any = answer{known.Sentence, known.Code, known.Retryable, id, fields}
 	kind := "application/json; charset=utf-8"
 	if strings.Contains(c.Request.Header.Get("Accept"), "application/problem+json") {
 		kind = "application/problem+json"
 		body = problem{
 			Type: "about:blank", Title: http.StatusText(known.Status), Status: known.Status, Detail: known.Sentence,
-			Code: known.Code, Retryable: known.Retryable, RequestID: id,
+			Code: known.Code, Retryable: known.Retryable, RequestID: id, Fields: fields,
 		}
 	}
 	encoded, err := json.Marshal(body)

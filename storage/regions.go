@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -104,6 +105,35 @@ func (s regions) Regions(ctx context.Context) ([]*bridge.Region, error) {
 	return all, nil
 }
 
+// Region reads one region as it is stored now; see bridge.RegionStore.
+func (s regions) Region(ctx context.Context, id bridge.RegionID) (*bridge.Region, error) {
+	r, err := s.stored(s.read.WithContext(ctx), id)
+	return r, failure(err)
+}
+
+// stored reads a region. The error is bridge.ErrRegionNotFound if there is none.
+func (s regions) stored(tx *gorm.DB, id bridge.RegionID) (*bridge.Region, error) {
+	var rows []region
+	if err := tx.Where("id = ?", id).Find(&rows).Error; err != nil {
+		return nil, fmt.Errorf("read region %d: %w", id, err)
+	}
+	if len(rows) == 0 {
+		return nil, bridge.ErrRegionNotFound
+	}
+	return s.region(rows[0])
+}
+
+// noteRegion notes what differs between two states of a region; nil stands for
+// none.
+func (s regions) noteRegion(ctx context.Context, tx *gorm.DB, action string, from, to *bridge.Region) error {
+	changes, err := bridge.Changes(from, to)
+	if err != nil {
+		return err
+	}
+	named := cmp.Or(to, from)
+	return s.note(ctx, tx, bridge.AuditEntry{Region: named.ID, Action: action, Subject: named.Slug, Changes: changes})
+}
+
 // AddRegion stores a new region; see bridge.RegionStore.
 func (s regions) AddRegion(ctx context.Context, r *bridge.Region) error {
 	fresh := *r
@@ -129,7 +159,7 @@ func (s regions) AddRegion(ctx context.Context, r *bridge.Region) error {
 			return err
 		}
 		fresh.ID, fresh.Desk, fresh.UpdatedAt = bridge.RegionID(row.ID), desk, moment(row.UpdatedAt)
-		return nil
+		return s.noteRegion(ctx, tx, "region.add", nil, &fresh)
 	})
 	if err == nil {
 		*r = fresh
@@ -144,6 +174,16 @@ func (s regions) SaveRegion(ctx context.Context, r *bridge.Region) error {
 	saved := *r
 	saved.Settings = r.Settings.Settled(s.now())
 	err := s.write(ctx, func(tx *gorm.DB) error {
+		before, err := s.stored(tx, r.ID)
+		if errors.Is(err, bridge.ErrRegionNotFound) || err == nil && before.Version != r.Version {
+			return bridge.ErrRegionChanged
+		}
+		if err != nil {
+			return err
+		}
+		if changes, err := bridge.Changes(before, &saved); err != nil || len(changes) == 0 && before.Salt == r.Salt {
+			return err
+		}
 		desk, err := deskOf(tx, r.Settings.ZammadURL)
 		if err != nil {
 			return err
@@ -166,7 +206,10 @@ func (s regions) SaveRegion(ctx context.Context, r *bridge.Region) error {
 		saved.Version, saved.Desk, saved.UpdatedAt = row.Version, desk, moment(row.UpdatedAt)
 		_, err = exec(tx, "UPDATE chats SET desk_id = ?, ticket_id = NULL, ticket_state = '', customer_id = 0, checked_at = 0, claim_id = '', claimed_until = 0"+
 			" WHERE region_id = ? AND desk_id <> ?", desk, r.ID, desk)
-		return err
+		if err != nil {
+			return err
+		}
+		return s.noteRegion(ctx, tx, "region.change", before, &saved)
 	})
 	if err == nil {
 		*r = saved
@@ -214,7 +257,17 @@ func (s regions) RemoveRegion(ctx context.Context, id bridge.RegionID) error {
 				return err
 			}
 		}
+		before, err := s.stored(tx, id)
+		if errors.Is(err, bridge.ErrRegionNotFound) {
+			return nil // somebody else was as quick
+		}
+		if err != nil {
+			return err
+		}
 		if _, err := exec(tx, "DELETE FROM regions WHERE id = ?", id); err != nil {
+			return err
+		}
+		if err := s.noteRegion(ctx, tx, "region.remove", before, nil); err != nil {
 			return err
 		}
 		return removeRegionRoom(tx, id) // last: who makes one holds the region

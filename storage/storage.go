@@ -87,6 +87,7 @@ type Store struct {
 	audit
 	people
 	credentials
+	apiTokens
 }
 
 var (
@@ -125,7 +126,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open database: %w", err), db.shut())
 	}
-	return &Store{db, chats{db}, lanes{db}, tickets{db}, inbox{db}, regions{db}, testers{db}, rights{db}, jobs{db}, files{db}, audit{db}, people{db}, credentials{db}}, nil
+	return &Store{db, chats{db}, lanes{db}, tickets{db}, inbox{db}, regions{db}, testers{db}, rights{db}, jobs{db}, files{db}, audit{db}, people{db}, credentials{db}, apiTokens{db}}, nil
 }
 
 // Close closes all connections. Calls that are running fail.
@@ -167,6 +168,7 @@ var expected = []error{
 	context.Canceled, context.DeadlineExceeded, ErrWrongKey,
 	staff.ErrNobody, staff.ErrLoginTaken, staff.ErrChanged, staff.ErrLastOperator, staff.ErrHasHistory,
 	staff.ErrLocked, staff.ErrCode, staff.ErrLink, staff.ErrHasAccounts, staff.ErrLinked,
+	staff.ErrTokenTaken, staff.ErrTokenUnknown,
 }
 
 // failure makes every failure of the database bridge.ErrStorage, which tells a
