@@ -72,6 +72,7 @@ var outside = map[string][]string{
 	"github.com/pquerna/otp":         {"staff"},
 	"github.com/coreos/go-oidc":      {"staff"},
 	"golang.org/x/oauth2":            {"staff"},
+	"github.com/wneessen/go-mail":    {"alert"},
 }
 
 func TestRoomsKnowOnlyWhomTheyMay(t *testing.T) {

@@ -69,7 +69,7 @@ func (a *App) Serve(ctx context.Context, opts ServeOptions) error {
 	defer stopRest()
 	group, rest := errgroup.WithContext(rest)
 	for _, run := range []func(context.Context) error{
-		a.Regions.Run, a.watermarks.Run, a.exposures.Run, a.pump.Run, a.eraser.Run, a.fastLane.Run, a.typist.Run, a.Jobs.Run, hooks.Run, a.catchUp,
+		a.Regions.Run, a.watermarks.Run, a.exposures.Run, a.pump.Run, a.eraser.Run, a.fastLane.Run, a.typist.Run, a.Jobs.Run, hooks.Run, a.catchUp, a.tellRefused,
 	} {
 		group.Go(func() error { return run(rest) })
 	}

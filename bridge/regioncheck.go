@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -76,6 +77,7 @@ var fieldSentences = map[string]string{
 	"language_code":   "%q is no language code such as de or zh-hans.",
 	"not_a_language":  "The region does not have the language %q.",
 	"ramp_form":       "Give at most %d steps, each later than the one before, with percentages from 0 to 100 and at most two decimals.",
+	"alert_form":      "These notices cannot be sent: %v.",
 	"version_form":    "Give numbers with dots, such as 2025.4.1.",
 	"needed_when_on":  "A region that is switched on needs this.",
 	"placeholder":     "%s is not known here. These are: %s.",
@@ -138,6 +140,7 @@ func (rules RegionRules) Check(r *Region) FieldErrors {
 	c.limits()
 	c.rights()
 	c.document()
+	c.alerts()
 	for _, p := range r.Settings.Reception.Check() {
 		c.errs.Add("reception."+p.Field, p.Code, p.Args...)
 	}
@@ -154,6 +157,9 @@ func (rules RegionRules) Check(r *Region) FieldErrors {
 func (rules RegionRules) CheckChange(from, to *Region) (FieldErrors, error) {
 	changes, err := Changes(from, to)
 	if err != nil {
+		if errs := rules.Check(to); len(errs) > 0 { // such as a percentage that is no number
+			return errs, nil
+		}
 		return nil, err
 	}
 	var errs FieldErrors
@@ -294,6 +300,19 @@ func (c *regionCheck) limits() {
 	for i, kind := range set.FileKinds[:min(len(set.FileKinds), len(c.rules.FileKinds))] {
 		c.want(slices.Contains(c.rules.FileKinds, kind), "file_kinds", "choice", kind, strings.Join(c.rules.FileKinds, ", "))
 		c.want(!slices.Contains(set.FileKinds[:i], kind), "file_kinds", "twice", kind)
+	}
+}
+
+// alerts checks notices to the staff. Whether their addresses may be connected to
+// is found out when they are.
+func (c *regionCheck) alerts() {
+	set := c.set.Alert
+	if err := set.Check(); err != nil {
+		c.errs.Add("alert", "alert_form", err)
+	}
+	for field, address := range map[string]string{"alert.webhook_url": set.WebhookURL, "alert.ntfy_url": set.NtfyURL} {
+		u, err := url.Parse(address)
+		c.want(address == "" || err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil, field, "url_form")
 	}
 }
 

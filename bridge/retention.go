@@ -12,6 +12,7 @@ const (
 	DefaultExposureDays = 90 // the gate's decisions
 	DefaultJobRunDays   = 90 // records of jobs
 	erasureDays         = 30 // receipts of erasures that are done
+	alertDays           = 90 // notices that somebody waited
 )
 
 // unclaimedAfter is how long a content waits for the message that takes it. It
@@ -56,7 +57,7 @@ func (k *Keeper) Prune(ctx context.Context, dryRun bool) (map[string]int, error)
 	cutoffs := PruneCutoffs{
 		Regions: make(map[RegionID]time.Time), Files: make(map[RegionID]time.Time), Unclaimed: now.Add(-unclaimedAfter),
 		Deliveries: days(k.DeliveryDays), Exposures: days(k.ExposureDays), JobRuns: days(k.JobRunDays), Erasures: days(erasureDays),
-		Expired: now,
+		Expired: now, Alerts: days(alertDays),
 	}
 	if k.AuditDays > 0 {
 		cutoffs.Audit = days(k.AuditDays)

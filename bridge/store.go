@@ -246,6 +246,7 @@ type Store interface {
 	OverviewStore
 	ChangeStore
 	AuditStore
+	AlertStore
 	// Ping says whether the store can be read and written, for readiness.
 	Ping(ctx context.Context) error
 }

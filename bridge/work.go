@@ -202,6 +202,7 @@ type PruneCutoffs struct {
 	Exposures  time.Time
 	JobRuns    time.Time
 	Erasures   time.Time // that are done
+	Alerts     time.Time
 	Audit      time.Time // zero: it is kept for ever
 	Expired    time.Time // sessions, one-time links and overrides that ended before then
 }

@@ -35,6 +35,7 @@ type chat struct {
 	laneDue      sql.Null[int64] // invalid: the lane is empty
 	claim        string
 	claimedUntil int64
+	waiting      int64 // since when the user waits for a person; 0: does not
 }
 
 // held is a device, and one of its chats, that a transaction holds: nobody else
@@ -47,6 +48,8 @@ type held struct {
 	was int64              // the device's seq before
 	saw outward            // by the device before
 	had bridge.TicketState // of the chat before
+
+	wait unasked // what has happened to the user's wait
 }
 
 // outward is what a device sees of its current chat's ticket.
@@ -72,7 +75,7 @@ func (db *database) lockDevice(tx *gorm.DB, where string, args ...any) (device, 
 }
 
 const chatColumns = "c.id, c.region_id, c.device_id, c.language, c.consent, c.consent_at, c.desk_id, c.ticket_id, c.customer_id, c.ticket_state," +
-	" c.reopened, c.answered_at, c.asked_at, c.checked_at, c.state_at, c.created_at, c.last_message_at, c.lane_due, c.claim_id, c.claimed_until"
+	" c.reopened, c.answered_at, c.asked_at, c.checked_at, c.state_at, c.created_at, c.last_message_at, c.lane_due, c.claim_id, c.claimed_until, c.waiting_since"
 
 // scanChat reads chatColumns, and more into the rest.
 func scanChat(scan func(...any) error, c *chat, rest ...any) error {
@@ -82,9 +85,9 @@ func scanChat(scan func(...any) error, c *chat, rest ...any) error {
 		created, last   int64
 		answered, asked int64
 	)
-	into := [24]any{&c.ID, &c.Region, &c.device, &c.Language, &consent, &c.consentAt, &c.Desk, &ticket, &c.Customer, &c.TicketState,
-		&c.Reopened, &answered, &asked, &c.checkedAt, &c.stateAt, &created, &last, &c.laneDue, &c.claim, &c.claimedUntil}
-	if err := scan(append(into[:20], rest...)...); err != nil {
+	into := [25]any{&c.ID, &c.Region, &c.device, &c.Language, &consent, &c.consentAt, &c.Desk, &ticket, &c.Customer, &c.TicketState,
+		&c.Reopened, &answered, &asked, &c.checkedAt, &c.stateAt, &created, &last, &c.laneDue, &c.claim, &c.claimedUntil, &c.waiting}
+	if err := scan(append(into[:21], rest...)...); err != nil {
 		return err
 	}
 	if consent.Valid {
@@ -165,7 +168,9 @@ func (h *held) setStatus(message int64, to bridge.Status, code string, from ...b
 	if err != nil {
 		return fmt.Errorf("set status: %w", err)
 	}
-	h.d.seq += n
+	if h.d.seq += n; n > 0 {
+		h.judgeWait(to)
+	}
 	return nil
 }
 
@@ -241,6 +246,7 @@ func (h *held) renew(due int64) error {
 		{"UPDATE messages SET chat_id = ? WHERE chat_id = ? AND status = 'queued'", []any{id, old}},
 		{"UPDATE outbox SET chat_id = ? WHERE chat_id = ? AND dead = 0 AND kind <> 'note'", []any{id, old}},
 		{"UPDATE devices SET current_chat_id = ? WHERE id = ? AND current_chat_id = ?", []any{id, h.d.id, old}},
+		{"UPDATE chats SET waiting_since = (SELECT COALESCE(MIN(created_at), 0) FROM messages WHERE chat_id = ? AND author = 'user' AND status = 'queued') WHERE id = ?", []any{id, id}},
 	} {
 		if _, err := exec(h.tx, move.query, move.args...); err != nil {
 			return fmt.Errorf("renew chat: %w", err)
@@ -249,6 +255,7 @@ func (h *held) renew(due int64) error {
 	if h.d.current == old {
 		h.d.current = id
 	}
+	h.c.waiting = 0 // for the new chat's answer
 	var notes int
 	if err := one(h.tx, "SELECT COUNT(*) FROM outbox WHERE chat_id = ? AND dead = 0", []any{old}, &notes); err != nil {
 		return fmt.Errorf("count notes: %w", err)
@@ -263,8 +270,8 @@ func (h *held) renew(due int64) error {
 // than one in a stranger's.
 func (h *held) takeTicket(ticket bridge.TicketID, state bridge.TicketState, at time.Time) error {
 	if h.c.Ticket != ticket {
-		var other, device int64
-		err := one(h.tx, "SELECT id, device_id FROM chats WHERE desk_id = ? AND ticket_id = ?", []any{h.c.Desk, ticket}, &other, &device)
+		var other, device, waiting int64
+		err := one(h.tx, "SELECT id, device_id, waiting_since FROM chats WHERE desk_id = ? AND ticket_id = ?", []any{h.c.Desk, ticket}, &other, &device, &waiting)
 		switch {
 		case none(err):
 		case err != nil:
@@ -273,13 +280,16 @@ func (h *held) takeTicket(ticket bridge.TicketID, state bridge.TicketState, at t
 			h.detach()
 			return nil
 		default:
-			if _, err := exec(h.tx, "UPDATE chats SET ticket_id = NULL, ticket_state = '', customer_id = 0, checked_at = 0, state_at = 0 WHERE id = ?", other); err != nil {
+			if _, err := exec(h.tx, "UPDATE chats SET ticket_id = NULL, ticket_state = '', customer_id = 0, checked_at = 0, state_at = 0, waiting_since = 0 WHERE id = ?", other); err != nil {
 				return fmt.Errorf("move ticket: %w", err)
 			}
 			// With what was known of it: one that was deleted there is not shown by
 			// the ticket any more.
 			if _, err := exec(h.tx, "UPDATE articles SET chat_id = ? WHERE desk_id = ? AND ticket_id = ? AND chat_id = ?", h.c.ID, h.c.Desk, ticket, other); err != nil {
 				return fmt.Errorf("move articles: %w", err)
+			}
+			if waiting > 0 && (h.c.waiting == 0 || waiting < h.c.waiting) {
+				h.c.waiting = waiting // an answer in the ticket ends both
 			}
 		}
 		h.c.Ticket, h.c.checkedAt, h.c.stateAt = ticket, 0, 0
@@ -297,6 +307,9 @@ func (h *held) save() ([]bridge.Change, error) {
 	case c.TicketState == bridge.TicketOpen && h.had == bridge.TicketClosed:
 		c.Reopened = true
 	}
+	if err := h.settleWait(); err != nil {
+		return nil, err
+	}
 	if h.outward() != h.saw {
 		h.d.seq++ // the device's history says whether its chat is closed
 	}
@@ -309,9 +322,9 @@ func (h *held) save() ([]bridge.Change, error) {
 		due = c.laneDue.V
 	}
 	_, err := exec(h.tx, "UPDATE chats SET language = ?, consent = ?, consent_at = ?, ticket_id = ?, customer_id = ?, ticket_state = ?, reopened = ?, answered_at = ?, asked_at = ?,"+
-		" checked_at = ?, state_at = ?, last_message_at = ?, lane_due = ?, claim_id = ?, claimed_until = ? WHERE id = ?",
+		" checked_at = ?, state_at = ?, last_message_at = ?, lane_due = ?, claim_id = ?, claimed_until = ?, waiting_since = ? WHERE id = ?",
 		c.Language, consent, c.consentAt, orNull(int64(c.Ticket)), c.Customer, string(c.TicketState), c.Reopened, milli(c.AnsweredAt), milli(c.AskedAt),
-		c.checkedAt, c.stateAt, milli(c.LastMessageAt), due, c.claim, c.claimedUntil, c.ID)
+		c.checkedAt, c.stateAt, milli(c.LastMessageAt), due, c.claim, c.claimedUntil, c.waiting, c.ID)
 	if err != nil {
 		return nil, fmt.Errorf("save chat: %w", err)
 	}

@@ -85,6 +85,7 @@ type Store struct {
 	jobs
 	files
 	audit
+	alerts
 	people
 	credentials
 	apiTokens
@@ -126,7 +127,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open database: %w", err), db.shut())
 	}
-	return &Store{db, chats{db}, lanes{db}, tickets{db}, inbox{db}, regions{db}, testers{db}, rights{db}, jobs{db}, files{db}, audit{db}, people{db}, credentials{db}, apiTokens{db}}, nil
+	return &Store{db, chats{db}, lanes{db}, tickets{db}, inbox{db}, regions{db}, testers{db}, rights{db}, jobs{db}, files{db}, audit{db}, alerts{db}, people{db}, credentials{db}, apiTokens{db}}, nil
 }
 
 // Close closes all connections. Calls that are running fail.

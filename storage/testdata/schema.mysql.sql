@@ -1,3 +1,24 @@
+CREATE TABLE `alerts` (
+  `id` bigint NOT NULL AUTO_INCREMENT,
+  `region_id` bigint NOT NULL,
+  `device_id` bigint NOT NULL,
+  `chat_id` bigint NOT NULL,
+  `waiting_since` bigint NOT NULL,
+  `alert_key` varchar(64) NOT NULL,
+  `channels` mediumtext NOT NULL,
+  `created_at` bigint NOT NULL,
+  `due` bigint DEFAULT NULL,
+  `attempts` bigint NOT NULL,
+  `claim_id` varchar(64) NOT NULL,
+  `claimed_until` bigint NOT NULL,
+  PRIMARY KEY (`id`),
+  UNIQUE KEY `alerts_wait` (`device_id`,`waiting_since`),
+  KEY `alerts_due` (`due`),
+  KEY `alerts_region` (`region_id`,`id`),
+  KEY `alerts_age` (`created_at`),
+  CONSTRAINT `alerts_region_id` FOREIGN KEY (`region_id`) REFERENCES `regions` (`id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
 CREATE TABLE `api_tokens` (
   `id` bigint NOT NULL AUTO_INCREMENT,
   `token_hash` binary(32) NOT NULL,
@@ -131,11 +152,13 @@ CREATE TABLE `chats` (
   `answered_at` bigint NOT NULL DEFAULT 0,
   `asked_at` bigint NOT NULL DEFAULT 0,
   `typed_at` bigint NOT NULL DEFAULT 0,
+  `waiting_since` bigint NOT NULL DEFAULT 0,
   PRIMARY KEY (`id`),
   UNIQUE KEY `chats_ticket` (`desk_id`,`ticket_id`),
   KEY `chats_lane` (`desk_id`,`lane_due`),
   KEY `chats_device` (`device_id`),
   KEY `chats_age` (`region_id`,`last_message_at`),
+  KEY `chats_waiting` (`region_id`,`waiting_since`),
   CONSTRAINT `chats_of_device` FOREIGN KEY (`device_id`) REFERENCES `devices` (`id`),
   CONSTRAINT `chats_region` FOREIGN KEY (`region_id`) REFERENCES `regions` (`id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
@@ -346,6 +369,8 @@ CREATE TABLE `regions` (
   `seq_floor` bigint NOT NULL DEFAULT 0,
   `identity_secret` text NOT NULL,
   `privacy_token` text NOT NULL,
+  `alert_secret` text NOT NULL,
+  `alert_token` text NOT NULL,
   PRIMARY KEY (`id`),
   UNIQUE KEY `regions_slug` (`slug`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;

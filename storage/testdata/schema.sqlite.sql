@@ -1,3 +1,25 @@
+CREATE TABLE alerts (
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    region_id     INTEGER NOT NULL REFERENCES regions (id),
+    device_id     INTEGER NOT NULL,
+    chat_id       INTEGER NOT NULL,
+    waiting_since INTEGER NOT NULL,
+    alert_key     TEXT    NOT NULL, -- by which receivers know a repeated one
+    channels      TEXT    NOT NULL, -- JSON: where to, and what became of it
+    created_at    INTEGER NOT NULL,
+    due           INTEGER,          -- NULL: done
+    attempts      INTEGER NOT NULL,
+    claim_id      TEXT    NOT NULL,
+    claimed_until INTEGER NOT NULL,
+    UNIQUE (device_id, waiting_since)
+) STRICT;
+
+CREATE INDEX alerts_age ON alerts (created_at);
+
+CREATE INDEX alerts_due ON alerts (due);
+
+CREATE INDEX alerts_region ON alerts (region_id, id);
+
 CREATE TABLE api_tokens (
     id           INTEGER PRIMARY KEY AUTOINCREMENT,
     token_hash   BLOB    NOT NULL UNIQUE,
@@ -121,7 +143,7 @@ CREATE TABLE chats (
     last_message_at INTEGER NOT NULL,
     lane_due        INTEGER,          -- NULL: the lane is empty
     claim_id        TEXT    NOT NULL,
-    claimed_until   INTEGER NOT NULL, state_at INTEGER NOT NULL DEFAULT 0, reopened INTEGER NOT NULL DEFAULT 0, answered_at INTEGER NOT NULL DEFAULT 0, asked_at INTEGER NOT NULL DEFAULT 0, typed_at INTEGER NOT NULL DEFAULT 0,
+    claimed_until   INTEGER NOT NULL, state_at INTEGER NOT NULL DEFAULT 0, reopened INTEGER NOT NULL DEFAULT 0, answered_at INTEGER NOT NULL DEFAULT 0, asked_at INTEGER NOT NULL DEFAULT 0, typed_at INTEGER NOT NULL DEFAULT 0, waiting_since INTEGER NOT NULL DEFAULT 0,
     UNIQUE (desk_id, ticket_id)
 ) STRICT;
 
@@ -130,6 +152,8 @@ CREATE INDEX chats_age ON chats (region_id, last_message_at);
 CREATE INDEX chats_device ON chats (device_id);
 
 CREATE INDEX chats_lane ON chats (desk_id, lane_due);
+
+CREATE INDEX chats_waiting ON chats (region_id, waiting_since);
 
 CREATE TABLE contents (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -311,7 +335,7 @@ CREATE TABLE regions (
     webhook_secret TEXT    NOT NULL,
     webhook_token  TEXT    NOT NULL,
     updated_at     INTEGER NOT NULL
-, seq_floor INTEGER NOT NULL DEFAULT 0, identity_secret TEXT NOT NULL DEFAULT '', privacy_token TEXT NOT NULL DEFAULT '') STRICT;
+, seq_floor INTEGER NOT NULL DEFAULT 0, identity_secret TEXT NOT NULL DEFAULT '', privacy_token TEXT NOT NULL DEFAULT '', alert_secret TEXT NOT NULL DEFAULT '', alert_token TEXT NOT NULL DEFAULT '') STRICT;
 
 CREATE TABLE sessions (
     token   TEXT    NOT NULL PRIMARY KEY, -- a hash of the cookie
