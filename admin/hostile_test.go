@@ -1,9 +1,11 @@
 package admin_test
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -210,22 +212,29 @@ func harmless(t *testing.T, path, body string) {
 	}
 }
 
+// open opens a page in a real browser, for who is signed in in another.
+func (w *world) open(chromium context.Context, b *browser, path string) browsertest.Tab {
+	w.Helper()
+	p := browsertest.NewTab(w.T, browsertest.Person(w.T, chromium))
+	origin, err := url.Parse(w.origin)
+	if err != nil {
+		w.Fatal(err)
+	}
+	for _, cookie := range b.client.Jar.Cookies(origin) {
+		if _, err := chromedp.Call(p.Ctx, network.SetCookie, network.SetCookieParams{Name: cookie.Name, Value: cookie.Value, URL: w.origin, Path: "/"}); err != nil {
+			w.Fatal(err)
+		}
+	}
+	p.Do(chromedp.Navigate(w.origin + path))
+	return p
+}
+
 // The same in a real browser, at the width of a phone: nothing runs, nothing is
 // fetched, and no text pushes the page wider than the screen.
 func TestHostileTextsInABrowser(t *testing.T) {
 	browser := browsertest.New(t)
 	w := poisoned(t)
-	b := w.as(w.people[0])
-	p := browsertest.NewTab(t, browsertest.Person(t, browser))
-	request, err := http.NewRequest(http.MethodGet, w.origin, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, cookie := range b.client.Jar.Cookies(request.URL) {
-		if _, err := chromedp.Call(p.Ctx, network.SetCookie, network.SetCookieParams{Name: cookie.Name, Value: cookie.Value, URL: w.origin, Path: "/"}); err != nil {
-			t.Fatal(err)
-		}
-	}
+	p := w.open(browser, w.as(w.people[0]), "/admin/")
 	for _, e := range table {
 		if e.method != http.MethodGet || e.status != http.StatusOK || e.need == anybody || strings.Contains(e.route, "export") {
 			continue

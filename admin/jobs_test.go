@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"deskbridge/bridge"
+	"deskbridge/browsertest"
 	"deskbridge/staff"
 )
 
@@ -68,6 +69,27 @@ func TestJobsAreStartedAndRecorded(t *testing.T) {
 		}
 		w.person("eva", staff.RegionAdmin, w.north).get("/admin/jobs/").is(http.StatusForbidden)
 	})
+}
+
+// The page of a job that runs looks by itself whether it still does.
+func TestTheJobsPageFollowsARun(t *testing.T) {
+	browser := browsertest.New(t)
+	w := oneWorld(t)
+	now := time.Now()
+	if mine, err := w.app.Store.LeaseRun(t.Context(), "prune", "another", true, now, now.Add(time.Hour)); err != nil || !mine {
+		t.Fatal(mine, err)
+	}
+	p := w.open(browser, w.person("otto", staff.Operator), "/admin/jobs/")
+	p.Shows("li", "Is running")
+	if err := w.app.Store.RecordRun(t.Context(), bridge.JobRun{Job: "prune", DryRun: true, Started: now, Ended: now.Add(time.Second), Counts: map[string]int{"chats": 4711}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.app.Store.Lease(t.Context(), bridge.RunLease+"prune", "another", time.Now(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	p.Shows("td", "Chats: 4,711")
+	p.Wait(`!document.body.innerText.includes("Is running") && !one("[hx-trigger]")`)
+	p.Pictures("console-jobs")
 }
 
 // What a trial would remove stands in its record, in words.
