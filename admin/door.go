@@ -36,21 +36,17 @@ import (
 
 // Deps are what the console needs.
 type Deps struct {
-	Regions    *bridge.Regions
-	Accounts   *staff.Accounts
-	Sessions   *Sessions
-	Hasher     bridge.Hasher // of device ids that are typed in
-	Gate       GateStore
-	Letters    bridge.LetterStore
-	Deliveries bridge.DeliveryStore
-	Jobs       Jobs
-	Runs       Runs
-	Audit      bridge.AuditStore
-	TicketURL  func(*bridge.Region, bridge.TicketID) string // empty: nobody can say
-	Provider   *Provider                                    // nil: people sign in with passwords only
-	Origin     string                                       // address of the console without /admin/, for links
-	Log        *slog.Logger
-	Now        func() time.Time
+	Regions  *bridge.Regions
+	Accounts *staff.Accounts
+	Sessions *Sessions
+	Hasher   bridge.Hasher // of device ids that are typed in
+	Gate     GateStore
+	Provider *Provider // nil: people sign in with passwords only
+	Origin   string    // address of the console without /admin/, for links
+	SignIns  SignIns
+	Log      *slog.Logger
+	Now      func() time.Time
+	Work
 }
 
 // Door answers the console's requests.
@@ -81,9 +77,8 @@ func New(deps Deps) (*Door, error) {
 func (d *Door) routes() []route {
 	return slices.Concat(
 		d.homeRoutes(),
-		d.gateRoutes(),
-		d.testerRoutes(),
-		d.whyRoutes(),
+		gatePages{d}.routes(),
+		testerPages{d}.routes(),
 		entrance{d}.routes(),
 		self{d}.routes(),
 		people{d}.routes(),

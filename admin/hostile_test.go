@@ -47,8 +47,8 @@ var structural = []string{
 	"regions.identity_secret", "regions.privacy_token", "regions.alert_secret", "regions.alert_token", "staff.role", "staff.language", "staff.password", "staff.totp_secret", "testers.override",
 }
 
-// hidden are the columns that the console never shows.
-var hidden = []string{"messages.text", "messages.html", "messages.name", "messages.client_key", "desks.url"}
+// neverShown are the columns that the console never shows.
+var neverShown = []string{"messages.text", "messages.html", "messages.name", "messages.client_key", "desks.url"}
 
 // documents are columns of JSON, with what stands in them instead.
 var documents = map[string]string{
@@ -117,7 +117,7 @@ func (w *walk) poison(table string) {
 	}
 	for _, column := range texts {
 		value := hostile
-		if slices.Contains(hidden, table+"."+column) {
+		if slices.Contains(neverShown, table+"."+column) {
 			value = secret
 		}
 		if document, ok := documents[table+"."+column]; ok {

@@ -165,6 +165,8 @@ func secretsOf(from, to *Region) map[string][2]Secret {
 		"webhook_token":   {from.WebhookToken, to.WebhookToken},
 		"privacy_token":   {from.PrivacyToken, to.PrivacyToken},
 		"identity_secret": {from.IdentitySecret, to.IdentitySecret},
+		"alert_secret":    {from.AlertSecret, to.AlertSecret},
+		"alert_token":     {from.AlertToken, to.AlertToken},
 	}
 }
 

@@ -243,6 +243,10 @@ func (c *regionCheck) names() {
 	}
 }
 
+// ValidMinAppVersion says whether a region may ask for this version: numbers with
+// dots between them, without the suffix that an app may add to its own.
+func ValidMinAppVersion(version string) bool { return versionForm.MatchString(version) }
+
 func (c *regionCheck) gate() {
 	c.want(len(c.set.GateLanguages) <= maxRegionLangs, "gate_languages", "too_many", maxRegionLangs)
 	for _, code := range c.set.GateLanguages[:min(len(c.set.GateLanguages), maxRegionLangs)] {
@@ -250,7 +254,7 @@ func (c *regionCheck) gate() {
 	}
 	c.want(c.set.Percentage >= 0 && c.set.Percentage <= 100 && !math.IsNaN(c.set.Percentage), "percentage", "number_range", 0, 100)
 	c.want(CheckRamp(c.set.Ramp) == nil, "ramp", "ramp_form", MaxRampSteps)
-	c.want(c.set.MinAppVersion == "" || versionForm.MatchString(c.set.MinAppVersion), "min_app_version", "version_form")
+	c.want(c.set.MinAppVersion == "" || ValidMinAppVersion(c.set.MinAppVersion), "min_app_version", "version_form")
 }
 
 // desk checks what is about Zammad.
