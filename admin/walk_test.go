@@ -98,8 +98,8 @@ var table = []walked{
 	{http.MethodPost, "/admin/jobs/run/", operates, http.StatusNotFound, "", 0},
 }
 
-// provided lets the console have an OpenID provider, at which nobody answers.
-var provided = []string{"DESKBRIDGE_CONSOLE_OIDC_ISSUER=http://127.0.0.1:1", "DESKBRIDGE_CONSOLE_OIDC_CLIENT_ID=console"}
+// idleProvider lets the console have an OpenID provider, at which nobody answers.
+var idleProvider = []string{"DESKBRIDGE_CONSOLE_OIDC_ISSUER=http://127.0.0.1:1", "DESKBRIDGE_CONSOLE_OIDC_CLIENT_ID=console"}
 
 // walk is a world with everybody who may come to its console.
 type walk struct {
@@ -122,7 +122,7 @@ type walker struct {
 
 func newWalk(t *testing.T) *walk {
 	t.Helper()
-	w := &walk{world: oneWorld(t, provided...)}
+	w := &walk{world: oneWorld(t, idleProvider...)}
 	db, err := sql.Open("sqlite", strings.TrimPrefix(w.database, "sqlite:"))
 	if err != nil {
 		t.Fatal(err)
@@ -321,7 +321,7 @@ func (a answer) guarded(path string) {
 }
 
 func TestTheTableHasEveryAddress(t *testing.T) {
-	w := oneWorld(t, provided...)
+	w := oneWorld(t, idleProvider...)
 	var have, want []string
 	for _, r := range w.engine.Routes() {
 		if strings.HasPrefix(r.Path+"/", "/admin/") {
