@@ -70,6 +70,7 @@ type Deps struct {
 
 	Log *slog.Logger
 	Now func() time.Time
+	Work
 }
 
 // Door answers the console's requests.
@@ -112,6 +113,7 @@ func (d *Door) routes() []route {
 		alerts{d}.routes(),
 		numbers{d}.routes(),
 		chatList{d}.routes(),
+		letterPages{d}.routes(), deliveryPages{d}.routes(), jobPages{d}.routes(), auditPages{d}.routes(),
 	)
 }
 

@@ -162,6 +162,13 @@ type KnownTicket struct {
 	CheckedAt time.Time          // the ChangedAt up to which visibility was compared
 }
 
+// JobInfo describes a job for a list.
+type JobInfo struct {
+	Name     string    `json:"name"`
+	Schedule string    `json:"schedule"`
+	Next     time.Time `json:"next"` // next tick, UTC
+}
+
 // RunLease begins the name of the lease that is held while a job runs; the
 // job's name follows.
 const RunLease = "run:"
