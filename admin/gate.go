@@ -32,7 +32,14 @@ func (d gatePages) routes() []route {
 		{http.MethodGet, gatePath, staff.Read, d.gate},
 		{http.MethodPost, gatePath, staff.Change, d.saveGate},
 		{http.MethodPost, gatePath + "preview/", staff.Change, d.previewGate},
+		{http.MethodGet, gatePath + "preview/", staff.Read, backTo("gate/")},
 	}
+}
+
+// backTo answers at the address of a form, where people come by their browser's
+// address line or after signing in again: the page that the form stands on.
+func backTo(page string) func(*Request) error {
+	return func(r *Request) error { return r.Done(r.Path(page), "") }
 }
 
 // gateView is what the page about the gate shows.

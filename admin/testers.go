@@ -27,6 +27,9 @@ func (d testerPages) routes() []route {
 		{http.MethodPost, testersPath + "set/", staff.Change, d.setTester},
 		{http.MethodPost, testersPath + "clear/", staff.Change, d.clearTester},
 		{http.MethodPost, testersPath + "import/", staff.Change, d.importTesters},
+		{http.MethodGet, testersPath + "find/", staff.Read, backTo("testers/")},
+		{http.MethodGet, testersPath + "set/", staff.Read, backTo("testers/")},
+		{http.MethodGet, testersPath + "import/", staff.Read, backTo("testers/")},
 		{http.MethodGet, whyPath, staff.Read, func(r *Request) error { return r.Show("why", whyView{}) }},
 		{http.MethodPost, whyPath, staff.Read, d.why},
 	}
