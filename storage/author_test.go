@@ -16,6 +16,7 @@ import (
 	"deskbridge/author"
 	"deskbridge/bridge"
 	"deskbridge/staff"
+	"deskbridge/storage"
 	"deskbridge/storage/storagetest"
 )
 
@@ -392,6 +393,10 @@ func TestRoomsAreReadByIndex(t *testing.T) {
 				t.Errorf("%s:\n%s", query, found)
 			}
 		}
+		query, args := storage.ViewsQuery(ann.ID, []bridge.RegionID{w.region.ID}, never)
+		if found := plan(t, db, explain+query, args...); strings.Contains(found, "SCAN m") || strings.Contains(found, "SCAN r\n") || wholeTable.MatchString(found) {
+			t.Errorf("rooms of a person:\n%s", found)
+		}
 	})
 }
 
@@ -399,9 +404,9 @@ func TestRoomsAreReadByIndex(t *testing.T) {
 var wholeTable = regexp.MustCompile(`(?m) (m|author_\w+) ALL `)
 
 // plan gives how a database would answer a query, a line for each row.
-func plan(t *testing.T, db *sql.DB, explain string) string {
+func plan(t *testing.T, db *sql.DB, explain string, args ...any) string {
 	t.Helper()
-	rows, err := db.Query(explain)
+	rows, err := db.Query(explain, args...)
 	if err != nil {
 		t.Fatal(err)
 	}
