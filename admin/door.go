@@ -21,6 +21,7 @@
 package admin
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -29,6 +30,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"deskbridge/author"
 	"deskbridge/bridge"
 	"deskbridge/server"
 	"deskbridge/staff"
@@ -44,8 +46,19 @@ type Deps struct {
 	Alerts   AlertDeps
 	Provider *Provider // nil: people sign in with passwords only
 	Origin   string    // address of the console without /admin/, for links
+	SignIns  SignIns
 	Log      *slog.Logger
 	Now      func() time.Time
+
+	Team        *author.Chat // the staff's own chat
+	TeamSockets *author.Sockets
+
+	Store  RegionStore
+	Tokens TokenStore
+	Rules  bridge.RegionRules
+	// Examine tries out a region's Zammad.
+	Examine   func(context.Context, *bridge.Region) []bridge.Finding
+	PublicURL string // at which devices and Zammad reach this installation; empty: not known
 }
 
 // Door answers the console's requests.
@@ -78,9 +91,13 @@ func (d *Door) routes() []route {
 		d.homeRoutes(),
 		gatePages{d}.routes(),
 		testerPages{d}.routes(),
+		regionsDoor{d}.routes(),
+		settingsDoor{d}.routes(),
+		tokensDoor{d}.routes(),
 		entrance{d}.routes(),
 		self{d}.routes(),
 		people{d}.routes(),
+		team{d}.routes(),
 		alerts{d}.routes(),
 	)
 }
