@@ -50,6 +50,7 @@ type Deps struct {
 	Gate      GateStore
 	Provider  *Provider // nil: people sign in with passwords only
 	Origin    string    // address of the console without /admin/, for links
+	SignIns   SignIns
 	Log       *slog.Logger
 	Now       func() time.Time
 }
@@ -85,9 +86,8 @@ func (d *Door) routes() []route {
 		regionsDoor{d}.routes(),
 		settingsDoor{d}.routes(),
 		tokensDoor{d}.routes(),
-		d.gateRoutes(),
-		d.testerRoutes(),
-		d.whyRoutes(),
+		gatePages{d}.routes(),
+		testerPages{d}.routes(),
 		entrance{d}.routes(),
 		self{d}.routes(),
 		people{d}.routes(),

@@ -13,8 +13,16 @@ import (
 	"deskbridge/staff"
 )
 
+// signInsPerMinute is how often one client address may try to come in. A town
+// hall behind one address begins its day with fewer.
+const signInsPerMinute = 60
+
 // mountConsole puts the console into the frame that listens at an address.
-func (a *App) mountConsole(frame *server.Server, listen net.Addr) error {
+func (a *App) mountConsole(frame *server.Server, shared *server.Shared, listen net.Addr) error {
+	signIns, err := server.NewLimiter("sign-ins", signInsPerMinute, shared, a.now)
+	if err != nil {
+		return err
+	}
 	origin := a.cfg.ConsoleURL(listen.String())
 	var provider *admin.Provider
 	if o := a.cfg.Console.OIDC; o.Issuer != "" {
@@ -28,6 +36,7 @@ func (a *App) mountConsole(frame *server.Server, listen net.Addr) error {
 	}
 	console, err := admin.New(admin.Deps{
 		Regions: a.Regions, Accounts: a.Accounts, Sessions: a.Sessions, Provider: provider, Origin: origin,
+		SignIns: admin.SignIns{Limit: signIns, Client: frame.Client},
 		Hasher: a.Hasher, Gate: a.Store,
 		Store: a.Store, Tokens: a.Store, Rules: RegionRules(), Examine: a.Desk.Examine, PublicURL: a.cfg.PublicURL,
 		Log: a.log, Now: a.now,
@@ -44,7 +53,10 @@ func (a *App) mountConsole(frame *server.Server, listen net.Addr) error {
 // password. It is a secret.
 func (a *App) Link(ctx context.Context, id staff.ID) (string, error) {
 	token, err := a.Accounts.Link(ctx, id)
-	return a.cfg.ConsoleURL(a.cfg.Listen) + staff.LinkPath + string(token), err
+	if err != nil {
+		return "", err
+	}
+	return a.cfg.ConsoleURL(a.cfg.Listen) + staff.LinkPath + string(token), nil
 }
 
 // FirstLink gives the address at which the first account is made, for a console
@@ -55,8 +67,11 @@ func (a *App) FirstLink(ctx context.Context, listen net.Addr) (string, error) {
 		return "", nil
 	}
 	token, err := a.Accounts.FirstLink(ctx)
-	if errors.Is(err, staff.ErrHasAccounts) {
+	switch {
+	case errors.Is(err, staff.ErrHasAccounts):
 		return "", nil
+	case err != nil:
+		return "", err
 	}
-	return a.cfg.ConsoleURL(listen.String()) + staff.LinkPath + string(token), err
+	return a.cfg.ConsoleURL(listen.String()) + staff.LinkPath + string(token), nil
 }

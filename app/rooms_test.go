@@ -48,6 +48,7 @@ var rooms = map[string][]string{
 	"cli":                        {"*"},
 	"":                           {"cli"}, // main.go
 	"storage/storagetest":        {"*"},   // only tests import it
+	"staff/openidtest":           {},      // only tests import it
 	"browsertest":                {},      // only tests import it
 	"bench":                      {"*"},   // measures, ships nothing
 }
@@ -64,7 +65,7 @@ var outside = map[string][]string{
 	"github.com/microcosm-cc/":       {"zammad/desk"},
 	"database/sql":                   {"storage", "storage/storagetest", "server", "bench"}, // server: to tell a dead database from a bug
 	"github.com/throttled/throttled": {"server"},
-	"github.com/go-jose/go-jose":     {"identity"},
+	"github.com/go-jose/go-jose":     {"identity", "staff/openidtest"},
 	"github.com/coder/websocket":     {"server", "bench"},
 	"github.com/alexedwards/scs":     {"admin"},
 	"mvdan.cc/xurls":                 {"author"},

@@ -52,7 +52,7 @@ func (a *App) Serve(ctx context.Context, opts ServeOptions) error {
 	}
 	settings.New(settings.Deps{Store: a.Store, Regions: a.Regions, Rules: RegionRules(), Now: a.now}).Routes(frame.Limited())
 	if a.cfg.Console.Enabled {
-		if err := a.mountConsole(frame, opts.Listener.Addr()); err != nil {
+		if err := a.mountConsole(frame, shared, opts.Listener.Addr()); err != nil {
 			return err
 		}
 	}
