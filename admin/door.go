@@ -30,6 +30,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"deskbridge/author"
 	"deskbridge/bridge"
 	"deskbridge/server"
 	"deskbridge/staff"
@@ -40,19 +41,24 @@ type Deps struct {
 	Regions  *bridge.Regions
 	Accounts *staff.Accounts
 	Sessions *Sessions
-	Store    RegionStore
-	Tokens   TokenStore
-	Rules    bridge.RegionRules
+	Hasher   bridge.Hasher // of device ids that are typed in
+	Gate     GateStore
+	Alerts   AlertDeps
+	Provider *Provider // nil: people sign in with passwords only
+	Origin   string    // address of the console without /admin/, for links
+	SignIns  SignIns
+	Log      *slog.Logger
+	Now      func() time.Time
+
+	Team        *author.Chat // the staff's own chat
+	TeamSockets *author.Sockets
+
+	Store  RegionStore
+	Tokens TokenStore
+	Rules  bridge.RegionRules
 	// Examine tries out a region's Zammad.
 	Examine   func(context.Context, *bridge.Region) []bridge.Finding
-	PublicURL string        // at which devices and Zammad reach this installation; empty: not known
-	Hasher    bridge.Hasher // of device ids that are typed in
-	Gate      GateStore
-	Provider  *Provider // nil: people sign in with passwords only
-	Origin    string    // address of the console without /admin/, for links
-	SignIns   SignIns
-	Log       *slog.Logger
-	Now       func() time.Time
+	PublicURL string // at which devices and Zammad reach this installation; empty: not known
 }
 
 // Door answers the console's requests.
@@ -83,14 +89,16 @@ func New(deps Deps) (*Door, error) {
 func (d *Door) routes() []route {
 	return slices.Concat(
 		d.homeRoutes(),
+		gatePages{d}.routes(),
+		testerPages{d}.routes(),
 		regionsDoor{d}.routes(),
 		settingsDoor{d}.routes(),
 		tokensDoor{d}.routes(),
-		gatePages{d}.routes(),
-		testerPages{d}.routes(),
 		entrance{d}.routes(),
 		self{d}.routes(),
 		people{d}.routes(),
+		team{d}.routes(),
+		alerts{d}.routes(),
 	)
 }
 

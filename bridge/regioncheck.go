@@ -10,6 +10,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"deskbridge/gate"
 )
 
 // FieldError is what is wrong with one field of a region. Field is its name as
@@ -106,7 +108,6 @@ func FieldCodes() []string { return slices.Sorted(maps.Keys(fieldSentences)) }
 var (
 	slugForm      = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 	languageForm  = regexp.MustCompile(`^[a-z]{2,8}(-[A-Za-z0-9]{1,8}){0,3}$`)
-	versionForm   = regexp.MustCompile(`^\d{1,9}(\.\d{1,9}){0,5}$`)
 	nameForm      = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
 	placeholders  = regexp.MustCompile(`\{[^{}]*\}`)
 	reservedSlugs = []string{"regions", "webhook", "settings"} // paths of the API
@@ -116,6 +117,7 @@ var (
 const (
 	maxName           = 200 // characters
 	maxPattern        = 150
+	maxVersion        = 40
 	maxMaxText        = 100_000
 	maxDays           = 3650
 	maxMaxFiles       = 100
@@ -248,7 +250,9 @@ func (c *regionCheck) names() {
 
 // ValidMinAppVersion says whether a region may ask for this version: numbers with
 // dots between them, without the suffix that an app may add to its own.
-func ValidMinAppVersion(version string) bool { return versionForm.MatchString(version) }
+func ValidMinAppVersion(version string) bool {
+	return gate.ValidVersion(version) && len(version) <= maxVersion
+}
 
 func (c *regionCheck) gate() {
 	c.want(len(c.set.GateLanguages) <= maxRegionLangs, "gate_languages", "too_many", maxRegionLangs)
