@@ -32,6 +32,7 @@ func (b *browser) eventually(path, word string) answer {
 
 func TestJobsAreStartedAndRecorded(t *testing.T) {
 	eachWorld(t, func(w *world) {
+		t := w.T
 		otto := w.person("otto", staff.Operator)
 		otto.get("/admin/jobs/").is(http.StatusOK).says("prune", "Removes what is older", "reconcile", "No run is recorded yet", "Run now", "Trial")
 		otto.post("/admin/jobs/run/", url.Values{"job": {"prune"}, "dry_run": {"on"}}).leads("/admin/jobs/?done=started")
