@@ -230,13 +230,12 @@ func (d entrance) askProvider(r *Request) error {
 
 // takeProvider takes whom the OpenID provider sends back.
 func (d entrance) takeProvider(r *Request) error {
-	state, err := d.Sessions.take(r, keyAttempt) // once, whatever comes of it
-	if err != nil {
-		return err
-	}
 	var begun attempt
-	if err := json.Unmarshal([]byte(state), &begun); err != nil {
+	if err := json.Unmarshal([]byte(d.Sessions.look(r, keyAttempt)), &begun); err != nil {
 		return d.refuseIdentity(r, fmt.Errorf("%w: this browser has begun nothing", staff.ErrIdentity))
+	}
+	if _, err := d.Sessions.take(r, keyAttempt); err != nil { // once, whatever comes of it
+		return err
 	}
 	who, err := d.Provider.OIDC.Finish(r.Request.Context(), begun.Attempt, r.Request.URL.Query())
 	if err != nil {
