@@ -29,6 +29,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"deskbridge/author"
 	"deskbridge/bridge"
 	"deskbridge/server"
 	"deskbridge/staff"
@@ -41,11 +42,15 @@ type Deps struct {
 	Sessions *Sessions
 	Hasher   bridge.Hasher // of device ids that are typed in
 	Gate     GateStore
+	Alerts   AlertDeps
 	Provider *Provider // nil: people sign in with passwords only
 	Origin   string    // address of the console without /admin/, for links
 	SignIns  SignIns
 	Log      *slog.Logger
 	Now      func() time.Time
+
+	Team        *author.Chat // the staff's own chat
+	TeamSockets *author.Sockets
 }
 
 // Door answers the console's requests.
@@ -81,6 +86,8 @@ func (d *Door) routes() []route {
 		entrance{d}.routes(),
 		self{d}.routes(),
 		people{d}.routes(),
+		team{d}.routes(),
+		alerts{d}.routes(),
 	)
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/url"
 
 	"deskbridge/admin"
+	"deskbridge/author"
 	"deskbridge/bridge"
 	"deskbridge/server"
 	"deskbridge/staff"
@@ -37,8 +38,10 @@ func (a *App) mountConsole(frame *server.Server, shared *server.Shared, listen n
 	console, err := admin.New(admin.Deps{
 		Regions: a.Regions, Accounts: a.Accounts, Sessions: a.Sessions, Provider: provider, Origin: origin,
 		SignIns: admin.SignIns{Limit: signIns, Client: frame.Client},
-		Hasher: a.Hasher, Gate: a.Store,
-		Log: a.log, Now: a.now,
+		Hasher:  a.Hasher, Gate: a.Store,
+		Team: a.Team, TeamSockets: &author.Sockets{Chat: a.Team, Watcher: a.watermarks, Streams: frame, Origin: origin, Now: a.now},
+		Alerts: admin.AlertDeps{Store: a.Store, Test: a.Alerts.Test, Refuses: a.refuses, TicketURL: a.Desk.TicketURL, Mail: a.cfg.SMTP.Host != ""},
+		Log:    a.log, Now: a.now,
 	})
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -44,6 +45,25 @@ func (a *App) RefusedAddresses(ctx context.Context, r *bridge.Region) []error {
 		cancel()
 	}
 	return refused
+}
+
+// refuses says why an address that somebody types is not connected to, by a word
+// of the console's texts; empty: it may be.
+func (a *App) refuses(ctx context.Context, address string) string {
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	switch err := a.Egress.Lookup(ctx, address); {
+	case err == nil:
+		return ""
+	case errors.Is(err, egress.ErrPrivate):
+		return "private"
+	case errors.Is(err, egress.ErrPort):
+		return "port"
+	case errors.Is(err, egress.ErrUnresolved):
+		return "unknown"
+	default:
+		return "form"
+	}
 }
 
 // tellRefused writes a line for each address that regions have and may not use,

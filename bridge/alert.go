@@ -27,7 +27,7 @@ const (
 	MaxAlertMinutes = 7 * 24 * 60
 	MaxAlertEmails  = 10
 	maxAddress      = 254  // bytes of an e-mail address (RFC 5321)
-	maxAlertURL     = 1000 // bytes
+	MaxAlertURL     = 1000 // bytes
 )
 
 // Check says what is wrong with settings that somebody wrote. Whether an address
@@ -43,18 +43,18 @@ func (s AlertSettings) Check() error {
 	want(slices.Contains([]string{"", "de", "en"}, s.Language), "the language of notices must be de or en")
 	want(len(s.Emails) <= MaxAlertEmails, "there may be at most %d e-mail addresses", MaxAlertEmails)
 	for i, address := range s.Emails {
-		want(isEmail(address), "%q is no e-mail address such as team@example.org", address)
+		want(IsEmail(address), "%q is no e-mail address such as team@example.org", address)
 		want(!slices.Contains(s.Emails[:i], address), "the address %s stands twice", address)
 	}
 	for _, url := range []string{s.WebhookURL, s.NtfyURL} {
-		want(len(url) <= maxAlertURL, "an address has more than %d characters", maxAlertURL)
+		want(len(url) <= MaxAlertURL, "an address has more than %d characters", MaxAlertURL)
 	}
 	want(s.Minutes == 0 || len(s.Emails) > 0 || s.WebhookURL != "" || s.NtfyURL != "", "notices need somewhere to go: an e-mail address, a webhook or ntfy")
 	return errors.Join(problems...)
 }
 
-// isEmail says whether a text is a bare address that is the same to everybody.
-func isEmail(text string) bool {
+// IsEmail says whether a text is a bare address that is the same to everybody.
+func IsEmail(text string) bool {
 	parsed, err := mail.ParseAddress(text)
 	strange := func(r rune) bool { return r > unicode.MaxASCII || r <= ' ' || strings.ContainsRune(`"(),:;<>[\]`, r) }
 	return err == nil && parsed.Address == text && len(text) <= maxAddress && strings.IndexFunc(text, strange) < 0

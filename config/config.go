@@ -157,8 +157,8 @@ type Limits struct {
 	// sockets and long polls. Default 10000, some 30 KB each; more get 503, and
 	// such devices poll.
 	Streams int `yaml:"streams" env:"STREAMS"`
-	// The same for one device. Default 4: a few windows, and one that was lost
-	// without a word. More get 429.
+	// The same for one device, and for one person in the team chat. Default 4: a
+	// few windows, and one that was lost without a word. More get 429.
 	StreamsPerDevice int `yaml:"streams_per_device" env:"STREAMS_PER_DEVICE"`
 	// Largest body of a device's request, files aside, in bytes. Default 1048576 (1 MiB); a
 	// larger one gets 413.
