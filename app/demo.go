@@ -145,12 +145,17 @@ func (d *demo) run(ctx context.Context, sim *simulation) (err error) {
 		}
 	}
 
+	console, err := d.openConsole(ctx, a)
+	if err != nil {
+		return err
+	}
+
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	err = a.Serve(ctx, ServeOptions{
 		Listener: d.listener, Mount: mountPhone,
 		Ready: func(net.Addr) {
-			if err := d.announce(access); err != nil {
+			if err := d.announce(access, console); err != nil {
 				cancel(fmt.Errorf("say that the demo is ready: %w", err))
 			}
 		},
@@ -195,12 +200,12 @@ func mountPhone(engine *gin.Engine) {
 }
 
 // announce says that the demo is ready, and where.
-func (d *demo) announce(access zammadAccess) error {
+func (d *demo) announce(access zammadAccess, console demoConsole) error {
 	phone := d.origin + phonePath + "?region=" + demoRegion
 	if d.opts.JSON {
 		return printJSON(d.opts.Stdout, demoReady{
 			DeviceAPI: d.origin, Region: demoRegion, Language: demoLanguage, Zammad: access,
-			Webhook: demoWebhook{d.webhook(demoPlaces[0]), d.signature}, Pages: demoPages{phone, deskPage(access)}, Data: d.dir,
+			Webhook: demoWebhook{d.webhook(demoPlaces[0]), d.signature}, Pages: demoPages{phone, deskPage(access)}, Console: console, Data: d.dir,
 		})
 	}
 	_, err := fmt.Fprintf(d.opts.Stdout, `The demo is ready. Open these two pages side by side:
@@ -210,6 +215,10 @@ func (d *demo) announce(access zammadAccess) error {
   desk   %s
          answer as an agent
 
+People run the chat in the console:
+
+  console  %s
+%s
 For your own hands and programs:
 
   device API     %s/api/v3/%s/%s/chat/my-device/
@@ -220,7 +229,7 @@ For your own hands and programs:
   data           %s
 
 Stop it with Ctrl-C.
-`, phone, deskPage(access), d.origin, demoRegion, demoLanguage, access.URL, access.AgentToken, access.BridgeToken, access.AdminToken, d.dir)
+`, phone, deskPage(access), console.URL, console.words(), d.origin, demoRegion, demoLanguage, access.URL, access.AgentToken, access.BridgeToken, access.AdminToken, d.dir)
 	return err
 }
 
@@ -232,6 +241,7 @@ type demoReady struct {
 	Zammad    zammadAccess `json:"zammad"`
 	Webhook   demoWebhook  `json:"webhook"`
 	Pages     demoPages    `json:"pages"`
+	Console   demoConsole  `json:"console"`
 	Data      string       `json:"data"`
 }
 
