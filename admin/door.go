@@ -21,6 +21,7 @@
 package admin
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -51,6 +52,13 @@ type Deps struct {
 
 	Team        *author.Chat // the staff's own chat
 	TeamSockets *author.Sockets
+
+	Store  RegionStore
+	Tokens TokenStore
+	Rules  bridge.RegionRules
+	// Examine tries out a region's Zammad.
+	Examine   func(context.Context, *bridge.Region) []bridge.Finding
+	PublicURL string // at which devices and Zammad reach this installation; empty: not known
 }
 
 // Door answers the console's requests.
@@ -83,6 +91,9 @@ func (d *Door) routes() []route {
 		d.homeRoutes(),
 		gatePages{d}.routes(),
 		testerPages{d}.routes(),
+		regionsDoor{d}.routes(),
+		settingsDoor{d}.routes(),
+		tokensDoor{d}.routes(),
 		entrance{d}.routes(),
 		self{d}.routes(),
 		people{d}.routes(),

@@ -97,7 +97,14 @@ func (d gatePages) typedGate(r *Request) (gateView, *bridge.Region, error) {
 	problems := form.apply(r, &changed.Settings, d.Now())
 	view := d.gateView(r, form)
 	view.Problems, view.Changed = problems, form.Version != stored.Version
-	return view, &changed, nil
+	if len(problems) > 0 {
+		return view, &changed, nil
+	}
+	managed, err := bridge.CheckManaged(stored, &changed)
+	for _, e := range managed {
+		problems[e.Field] = r.fault(e)
+	}
+	return view, &changed, err
 }
 
 // preview adds to a view what its form would change.

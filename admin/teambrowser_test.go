@@ -82,7 +82,7 @@ func TestTeamInTwoWindows(t *testing.T) {
 	his.write("answer")
 	hers.once("answer")
 	hers.Shows(".message:not(.own) .meta", "Person bob")
-	documented(hers.Tab, "team-room", 900)
+	documented(hers.Tab, "team-room", 900, 900)
 
 	hers.write(hostileWords)
 	for _, p := range []window{hers, his} { // live, and as the server makes the page
@@ -118,7 +118,7 @@ func TestTeamInTwoWindows(t *testing.T) {
 
 	thread := w.teamThread(ann, bob)
 	list.Shows(".rooms a", "Person ann") // the list knows it at once
-	documented(list.Tab, "team", 900)
+	documented(list.Tab, "team", 900, 900)
 	list.Do(chromedp.Click(browsertest.Inside(fmt.Sprintf("a[href=%q]", thread))))
 	list.Wait(`one("#f-text")`)
 	ann.post(thread, write("only you")).is(http.StatusSeeOther)

@@ -41,7 +41,8 @@ func (a *App) mountConsole(frame *server.Server, shared *server.Shared, listen n
 		Hasher:  a.Hasher, Gate: a.Store,
 		Team: a.Team, TeamSockets: &author.Sockets{Chat: a.Team, Watcher: a.watermarks, Streams: frame, Origin: origin, Now: a.now},
 		Alerts: admin.AlertDeps{Store: a.Store, Test: a.Alerts.Test, Refuses: a.refuses, TicketURL: a.Desk.TicketURL, Mail: a.cfg.SMTP.Host != ""},
-		Log:    a.log, Now: a.now,
+		Store:  a.Store, Tokens: a.Store, Rules: RegionRules(), Examine: a.Desk.Examine, PublicURL: a.cfg.PublicURL,
+		Log: a.log, Now: a.now,
 	})
 	if err != nil {
 		return err

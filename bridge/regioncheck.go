@@ -3,13 +3,15 @@ package bridge
 import (
 	"encoding/json"
 	"fmt"
-	"math"
+	"maps"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"deskbridge/gate"
 )
 
 // FieldError is what is wrong with one field of a region. Field is its name as
@@ -71,6 +73,7 @@ var fieldSentences = map[string]string{
 	"too_many":        "Use at most %d entries.",
 	"characters":      "This has characters that cannot be shown, or that turn the direction of writing around.",
 	"number_range":    "Give a number from %v to %v.",
+	"percentage_form": "Give a number from 0 to 100 with at most two decimals.",
 	"form":            "This has not the form that it must have.",
 	"choice":          "%q is none of these: %s.",
 	"twice":           "%q stands twice.",
@@ -84,8 +87,6 @@ var fieldSentences = map[string]string{
 	"name_form":       "Give a name as Zammad's administration shows it: small letters, digits and underscores.",
 	"url_form":        "Give an address that begins with http:// or https://, without user name or password, and without ? and #.",
 	"https_form":      "Give an address that begins with https:// (at most 500 characters).",
-	"opening_form":    "%q is no opening such as mo-fr 08:00-17:00 (days su mo tu we th fr sa).",
-	"zone_form":       "%q is no time zone such as Europe/Berlin.",
 	"needs_zone":      "Opening hours need a time zone, such as Europe/Berlin.",
 	"date_form":       "%q is no date such as 2026-12-25.",
 	"needs_privacy":   "To delete customers, a second token of Zammad is needed, with the permission admin.data_privacy.",
@@ -100,10 +101,13 @@ var fieldSentences = map[string]string{
 	"forbidden_field": "This field cannot be set here.",
 }
 
+// FieldCodes lists the codes of field errors, for whoever says them in another
+// language.
+func FieldCodes() []string { return slices.Sorted(maps.Keys(fieldSentences)) }
+
 var (
 	slugForm      = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 	languageForm  = regexp.MustCompile(`^[a-z]{2,8}(-[A-Za-z0-9]{1,8}){0,3}$`)
-	versionForm   = regexp.MustCompile(`^\d{1,9}(\.\d{1,9}){0,5}$`)
 	nameForm      = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
 	placeholders  = regexp.MustCompile(`\{[^{}]*\}`)
 	reservedSlugs = []string{"regions", "webhook", "settings"} // paths of the API
@@ -113,6 +117,7 @@ var (
 const (
 	maxName           = 200 // characters
 	maxPattern        = 150
+	maxVersion        = 40
 	maxMaxText        = 100_000
 	maxDays           = 3650
 	maxMaxFiles       = 100
@@ -245,14 +250,16 @@ func (c *regionCheck) names() {
 
 // ValidMinAppVersion says whether a region may ask for this version: numbers with
 // dots between them, without the suffix that an app may add to its own.
-func ValidMinAppVersion(version string) bool { return versionForm.MatchString(version) }
+func ValidMinAppVersion(version string) bool {
+	return gate.ValidVersion(version) && len(version) <= maxVersion
+}
 
 func (c *regionCheck) gate() {
 	c.want(len(c.set.GateLanguages) <= maxRegionLangs, "gate_languages", "too_many", maxRegionLangs)
 	for _, code := range c.set.GateLanguages[:min(len(c.set.GateLanguages), maxRegionLangs)] {
 		c.want(c.r.HasLanguage(code), "gate_languages", "not_a_language", code)
 	}
-	c.want(c.set.Percentage >= 0 && c.set.Percentage <= 100 && !math.IsNaN(c.set.Percentage), "percentage", "number_range", 0, 100)
+	c.want(ValidPercentage(c.set.Percentage), "percentage", "percentage_form")
 	c.want(CheckRamp(c.set.Ramp) == nil, "ramp", "ramp_form", MaxRampSteps)
 	c.want(c.set.MinAppVersion == "" || ValidMinAppVersion(c.set.MinAppVersion), "min_app_version", "version_form")
 }
