@@ -144,8 +144,10 @@ func (d *demo) run(ctx context.Context, sim *simulation) (err error) {
 			return err
 		}
 	}
-
-	console, err := d.openConsole(ctx, a)
+	if err := d.inventYear(ctx, a); err != nil {
+		return err
+	}
+	console, err := d.enrol(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -208,16 +210,15 @@ func (d *demo) announce(access zammadAccess, console demoConsole) error {
 			Webhook: demoWebhook{d.webhook(demoPlaces[0]), d.signature}, Pages: demoPages{phone, deskPage(access)}, Console: console, Data: d.dir,
 		})
 	}
-	_, err := fmt.Fprintf(d.opts.Stdout, `The demo is ready. Open these two pages side by side:
+	_, err := fmt.Fprintf(d.opts.Stdout, `The demo is ready. Open these pages side by side:
 
   phone  %s
          write as an app user
   desk   %s
          answer as an agent
 
-People run the chat in the console:
-
   console  %s
+         decide who gets the chat, look how it goes; sign in as
 %s
 For your own hands and programs:
 

@@ -508,7 +508,7 @@ func TestDemoOpensTheConsole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := a.Store.StaffByLogin(t.Context(), demoRegion)
+	c, err := a.Store.StaffByLogin(t.Context(), ready.Console.Accounts[1].User)
 	if err != nil {
 		t.Fatal(err)
 	}
