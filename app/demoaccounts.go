@@ -49,7 +49,8 @@ func (d *demo) enrol(ctx context.Context, a *App) (demoConsole, error) {
 	return console, nil
 }
 
-// admit makes an account, or gives the one that is there the password.
+// admit makes an account, or gives the one that is there the password, whatever
+// somebody made of it in an earlier demo.
 func (a *App) admit(ctx context.Context, p staff.Person, password string) error {
 	_, err := a.Accounts.Add(ctx, p, password)
 	if !errors.Is(err, staff.ErrLoginTaken) {
@@ -57,6 +58,9 @@ func (a *App) admit(ctx context.Context, p staff.Person, password string) error 
 	}
 	known, err := a.Store.StaffByLogin(ctx, p.Login)
 	if err != nil {
+		return err
+	}
+	if err := errors.Join(a.Accounts.Change(ctx, known.Person, p), a.Store.SetTOTP(ctx, known.ID, "", 0)); err != nil {
 		return err
 	}
 	link, err := a.Accounts.Link(ctx, known.ID)
