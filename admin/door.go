@@ -21,6 +21,7 @@
 package admin
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -29,6 +30,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"deskbridge/author"
 	"deskbridge/bridge"
 	"deskbridge/server"
 	"deskbridge/staff"
@@ -41,8 +43,22 @@ type Deps struct {
 	Sessions *Sessions
 	Hasher   bridge.Hasher // of device ids that are typed in
 	Gate     GateStore
+	Alerts   AlertDeps
 	Provider *Provider // nil: people sign in with passwords only
 	Origin   string    // address of the console without /admin/, for links
+	SignIns  SignIns
+	Log      *slog.Logger
+	Now      func() time.Time
+
+	Team        *author.Chat // the staff's own chat
+	TeamSockets *author.Sockets
+
+	Store  RegionStore
+	Tokens TokenStore
+	Rules  bridge.RegionRules
+	// Examine tries out a region's Zammad.
+	Examine   func(context.Context, *bridge.Region) []bridge.Finding
+	PublicURL string // at which devices and Zammad reach this installation; empty: not known
 
 	Statistics bridge.StatisticsStore
 	Experiment bridge.ExperimentStore
@@ -54,9 +70,6 @@ type Deps struct {
 	// DeskSilent says since when a region's Zammad has not answered (zero: it
 	// does), and whether it was called at all since the process runs.
 	DeskSilent func(*bridge.Region) (since time.Time, called bool)
-
-	Log *slog.Logger
-	Now func() time.Time
 }
 
 // Door answers the console's requests.
@@ -87,12 +100,16 @@ func New(deps Deps) (*Door, error) {
 func (d *Door) routes() []route {
 	return slices.Concat(
 		d.homeRoutes(),
-		d.gateRoutes(),
-		d.testerRoutes(),
-		d.whyRoutes(),
+		gatePages{d}.routes(),
+		testerPages{d}.routes(),
+		regionsDoor{d}.routes(),
+		settingsDoor{d}.routes(),
+		tokensDoor{d}.routes(),
 		entrance{d}.routes(),
 		self{d}.routes(),
 		people{d}.routes(),
+		team{d}.routes(),
+		alerts{d}.routes(),
 		numbers{d}.routes(),
 		chatList{d}.routes(),
 	)

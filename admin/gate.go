@@ -22,9 +22,12 @@ type GateStore interface {
 	Standing(ctx context.Context, r *bridge.Region, d bridge.DeviceHash, now time.Time) (bridge.Standing, error)
 }
 
+// gatePages are the pages about a region's gate.
+type gatePages struct{ *Door }
+
 const gatePath = "/admin/regions/:region/gate/"
 
-func (d *Door) gateRoutes() []route {
+func (d gatePages) routes() []route {
 	return []route{
 		{http.MethodGet, gatePath, staff.Read, d.gate},
 		{http.MethodPost, gatePath, staff.Change, d.saveGate},
@@ -55,12 +58,19 @@ func (r *Request) Percent(p float64) string {
 	return text
 }
 
+// Managed gives the name of the API token by which another system sets a field of
+// the request's region; empty: people set it here.
+func (r *Request) Managed(field string) string {
+	_, token := r.Region.ManagedBy(field)
+	return token
+}
+
 // gate shows who gets the chat, and to whoever may change it the form.
-func (d *Door) gate(r *Request) error {
+func (d gatePages) gate(r *Request) error {
 	return r.Show("gate", d.gateView(r, gateFormOf(r.Region, r.Zone())))
 }
 
-func (d *Door) gateView(r *Request, form gateForm) gateView {
+func (d gatePages) gateView(r *Request, form gateForm) gateView {
 	return gateView{
 		Form: form, Now: r.Region.PercentageAt(d.Now()), Ramp: r.Region.Settings.Settled(d.Now()).Ramp,
 		Zone: r.Zone(), ZoneName: r.Zone().String(), Stored: r.Region,
@@ -69,7 +79,7 @@ func (d *Door) gateView(r *Request, form gateForm) gateView {
 
 // typedGate reads the form against the region as it is stored now. Without
 // problems it gives the region as it would be.
-func (d *Door) typedGate(r *Request) (gateView, *bridge.Region, error) {
+func (d gatePages) typedGate(r *Request) (gateView, *bridge.Region, error) {
 	fields, err := r.Form()
 	if err != nil {
 		return gateView{}, nil, err
@@ -87,11 +97,18 @@ func (d *Door) typedGate(r *Request) (gateView, *bridge.Region, error) {
 	problems := form.apply(r, &changed.Settings, d.Now())
 	view := d.gateView(r, form)
 	view.Problems, view.Changed = problems, form.Version != stored.Version
-	return view, &changed, nil
+	if len(problems) > 0 {
+		return view, &changed, nil
+	}
+	managed, err := bridge.CheckManaged(stored, &changed)
+	for _, e := range managed {
+		problems[e.Field] = r.fault(e)
+	}
+	return view, &changed, err
 }
 
 // preview adds to a view what its form would change.
-func (d *Door) preview(r *Request, view *gateView, changed *bridge.Region) error {
+func (d gatePages) preview(r *Request, view *gateView, changed *bridge.Region) error {
 	// A region that is switched off serves nobody; what people want to know is
 	// what will be when it is on.
 	on := func(rules gate.Rules) gate.Rules {
@@ -105,7 +122,7 @@ func (d *Door) preview(r *Request, view *gateView, changed *bridge.Region) error
 }
 
 // previewGate says what the form would change, and changes nothing.
-func (d *Door) previewGate(r *Request) error {
+func (d gatePages) previewGate(r *Request) error {
 	view, changed, err := d.typedGate(r)
 	if err != nil {
 		return err
@@ -123,7 +140,7 @@ func (d *Door) previewGate(r *Request) error {
 
 // saveGate stores the form. Where devices that the region knows would lose the
 // chat, it says how many, and asks once more.
-func (d *Door) saveGate(r *Request) error {
+func (d gatePages) saveGate(r *Request) error {
 	view, changed, err := d.typedGate(r)
 	if err != nil {
 		return err
@@ -134,14 +151,14 @@ func (d *Door) saveGate(r *Request) error {
 	case view.Changed:
 		return d.gateChanged(r, view)
 	}
-	if r.Request.PostForm.Get("sure") == "" {
-		if err := d.preview(r, &view, changed); err != nil {
-			return err
-		}
-		if view.Preview.Out > 0 {
-			view.Confirm = true
-			return r.Show("gate", view)
-		}
+	if err := d.preview(r, &view, changed); err != nil {
+		return err
+	}
+	// Whoever is sure is so of the number that was shown, and may have typed on.
+	sure, _ := strconv.Atoi(r.Request.PostForm.Get("sure"))
+	if view.Preview.Out > sure {
+		view.Confirm = true
+		return r.Show("gate", view)
 	}
 	err = d.Gate.SaveRegion(r.Request.Context(), changed)
 	if errors.Is(err, bridge.ErrRegionChanged) {
@@ -161,7 +178,7 @@ func (d *Door) saveGate(r *Request) error {
 
 // gateChanged shows what somebody else has stored meanwhile beside what was
 // typed, which can be saved over it then.
-func (d *Door) gateChanged(r *Request, view gateView) error {
+func (d gatePages) gateChanged(r *Request, view gateView) error {
 	view.Form.Version, view.Changed = r.Region.Version, true
 	return r.ShowStatus(http.StatusConflict, "gate", view)
 }
@@ -234,25 +251,42 @@ func (f gateForm) roomy() gateForm {
 func (f gateForm) Serves(code string) bool { return slices.Contains(f.Languages, code) }
 
 // apply changes settings by the form, and says what is wrong with it, by field.
+// What another system sets stays as it is.
 func (f gateForm) apply(r *Request, set *bridge.RegionSettings, now time.Time) map[string]string {
 	problems := make(map[string]string)
-	var ok bool
-	if set.Percentage, ok = percentage(f.Percentage); !ok {
-		problems["percentage"] = r.T("gate.bad_percentage")
-	}
-	if set.MinAppVersion = f.MinAppVersion; f.MinAppVersion != "" && (!gate.ValidVersion(f.MinAppVersion) || len(f.MinAppVersion) > 40) {
-		problems["min_app_version"] = r.T("gate.bad_version")
-	}
-	set.GateLanguages = nil
-	for _, l := range set.Languages { // in their order; others mean nothing
-		if f.Serves(l.Code) {
-			set.GateLanguages = append(set.GateLanguages, l.Code)
+	if r.Managed("percentage") == "" {
+		var ok bool
+		if set.Percentage, ok = percentage(f.Percentage); !ok {
+			problems["percentage"] = r.T("gate.bad_percentage")
 		}
 	}
-	if len(set.GateLanguages) == len(set.Languages) {
-		set.GateLanguages = nil // all, and those that the region gets later
+	if r.Managed("min_app_version") == "" {
+		if set.MinAppVersion = f.MinAppVersion; f.MinAppVersion != "" && !bridge.ValidMinAppVersion(f.MinAppVersion) {
+			problems["min_app_version"] = r.T("gate.bad_version")
+		}
 	}
-	set.HideUntilFull = f.HideUntilFull
+	if r.Managed("gate_languages") == "" {
+		set.GateLanguages = nil
+		for _, l := range set.Languages { // in their order; others mean nothing
+			if f.Serves(l.Code) {
+				set.GateLanguages = append(set.GateLanguages, l.Code)
+			}
+		}
+		if len(set.GateLanguages) == len(set.Languages) {
+			set.GateLanguages = nil // all, and those that the region gets later
+		}
+	}
+	if r.Managed("hide_until_full") == "" {
+		set.HideUntilFull = f.HideUntilFull
+	}
+	if r.Managed("ramp") == "" {
+		f.applyRamp(r, set, problems, now)
+	}
+	return problems
+}
+
+// applyRamp takes the steps that are not empty.
+func (f gateForm) applyRamp(r *Request, set *bridge.RegionSettings, problems map[string]string, now time.Time) {
 	set.Ramp = nil
 	var last time.Time
 	for i := range f.Steps {
@@ -281,7 +315,6 @@ func (f gateForm) apply(r *Request, set *bridge.RegionSettings, now time.Time) m
 	if len(set.Ramp) > bridge.MaxRampSteps {
 		problems["ramp"] = r.T("gate.long_ramp", bridge.MaxRampSteps)
 	}
-	return problems
 }
 
 // percentage reads a number from 0 to 100 with at most two decimals, after a dot

@@ -15,6 +15,7 @@ import (
 
 	"deskbridge/bridge"
 	"deskbridge/gate"
+	"deskbridge/reception"
 	"deskbridge/staff"
 )
 
@@ -140,6 +141,27 @@ func TestGateSaysWhatIsWrongBesideTheField(t *testing.T) {
 	}
 }
 
+// TestManagedFieldsStay: what another system sets is shown so, and not changed.
+func TestManagedFieldsStay(t *testing.T) {
+	w := oneWorld(t)
+	w.connect(w.north, func(s *bridge.RegionSettings) {
+		s.Percentage, s.MinAppVersion, s.HideUntilFull = 30, "2.0", true
+		s.Managed = map[string]string{"percentage": "the <CRM>", "ramp": "the <CRM>", "gate_languages": "x", "hide_until_full": "x"}
+	})
+	admin := w.person("admin", staff.RegionAdmin, w.north)
+	page := admin.get(northGate).is(http.StatusOK).says("Another program sets this: “the <CRM>”")
+	if !strings.Contains(page.body, `type="number" readonly`) || strings.Contains(page.body, "gate-slider") {
+		t.Error("the percentage can be typed")
+	}
+	later := time.Now().Add(time.Hour).UTC().Format("2006-01-02T15:04")
+	admin.post(northGate, url.Values{
+		"version": {page.hidden("version")}, "percentage": {"90"}, "min_app_version": {"3.0"}, "gate_languages": {"de"}, "ramp_at": {later}, "ramp_percentage": {"5"},
+	}).leads(northGate + "?done=saved")
+	if set := w.stored("north").Settings; set.Percentage != 30 || set.Ramp != nil || set.GateLanguages != nil || !set.HideUntilFull || set.MinAppVersion != "3.0" {
+		t.Errorf("%+v", set)
+	}
+}
+
 // TestTwoAdminsAtOnce: the second is told, keeps what they typed, and may then
 // save over it.
 func TestTwoAdminsAtOnce(t *testing.T) {
@@ -187,7 +209,9 @@ func TestLosingTheChatIsAskedTwice(t *testing.T) {
 		if got := w.stored("north").Settings.Percentage; got != 100 {
 			t.Fatalf("%g %% are stored", got)
 		}
-		form.Set("sure", "1")
+		form.Set("sure", "39") // of fewer than it are
+		admin.post(northGate, form).is(http.StatusOK).says("40 devices that get the chat now would lose it").lacks("Saved")
+		form.Set("sure", "40")
 		admin.post(northGate, form).leads(northGate + "?done=saved")
 		form = url.Values{"version": {admin.get(northGate).hidden("version")}, "percentage": {"50"}}
 		admin.post(northGate, form).leads(northGate + "?done=saved") // nobody loses anything: no question
@@ -318,7 +342,7 @@ func TestWhyOverHTTP(t *testing.T) {
 		s.Percentage, s.MinAppVersion, s.GateLanguages = 0, "2026.8", []string{"de"}
 	})
 	admin, viewer := w.person("admin", staff.RegionAdmin, w.north), w.person("viewer", staff.Viewer, w.north)
-	viewer.get(northWhy).is(http.StatusOK).says("Type the device id").lacks(`id="answer"`)
+	viewer.get(northWhy).is(http.StatusOK).says("Type a device id").lacks(`id="answer"`)
 	viewer.post(northWhy, url.Values{"device": {"device-1"}}).is(http.StatusOK).
 		says("This device does not get the chat.", "What does the draw say?", "now it is 0 %: out.", "See what is set")
 	admin.post(northWhy, url.Values{"device": {"device-1"}, "language": {"en"}, "app_version": {"2026.9"}}).is(http.StatusOK).
@@ -326,6 +350,44 @@ func TestWhyOverHTTP(t *testing.T) {
 	admin.post(northTesters+"set/", url.Values{"device": {"device-1"}, "way": {"in"}}).leads(northTesters + "?done=set")
 	viewer.post(northWhy, url.Values{"device": {"device-1"}, "language": {"xx"}}).is(http.StatusOK).says("This device gets the chat.", "admin took this device in on", "without an end")
 	viewer.post(northWhy, url.Values{"device": {"<x>"}, "app_version": {"new"}}).is(http.StatusUnprocessableEntity).says("This is not a device id", "numbers with dots").lacks("<x>")
+}
+
+// TestGateInGermanAndInItsZone: pages speak German to whoever wants it, and times
+// are those of the region's clocks.
+func TestGateInGermanAndInItsZone(t *testing.T) {
+	w := oneWorld(t)
+	berlin, err := reception.ParseZone("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.connect(w.north, func(s *bridge.RegionSettings) { s.Percentage, s.Reception.Zone = 12.5, berlin })
+	id, err := w.app.Store.AddStaff(t.Context(), staff.Person{Login: "greta", Name: "Greta", Role: staff.RegionAdmin, Language: "de", Regions: []bridge.RegionID{w.north.ID}}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	greta := w.stranger()
+	greta.signIn(id)
+	all := []answer{greta.get(northGate).is(http.StatusOK).says("Jetzt: 12,5 % der Geräte", "Zeitzone Europe/Berlin")}
+	form := url.Values{"version": {all[0].hidden("version")}, "percentage": {"12,25"}, "ramp_at": {"2990-01-15T08:00"}, "ramp_percentage": {"20"}}
+	all = append(all, greta.post(northGate+"preview/", form).is(http.StatusOK).says("noch kein Gerät gesehen"))
+	greta.post(northGate, form).leads(northGate + "?done=saved")
+	if at := w.stored("north").Settings.Ramp[0].At; !at.Equal(time.Date(2990, 1, 15, 7, 0, 0, 0, time.UTC)) {
+		t.Errorf("8 in the morning in Berlin was stored as %s", at)
+	}
+	all = append(all, greta.get(northGate).says("20 % ab 15.01.2990, 08:00"))
+	if !strings.Contains(all[2].body, `value="2990-01-15T08:00"`) {
+		t.Error("the step is not in the form as it was typed")
+	}
+	set := url.Values{"device": {"device-1"}, "way": {"out"}, "until": {"2990-01-15T08:00"}, "note": {"Probe"}}
+	greta.post(northTesters+"set/", set).leads(northTesters + "?done=set")
+	all = append(all,
+		greta.get(northTesters+"?done=set").says("Für das Gerät ist es jetzt so festgelegt", "nie dabei", "15.01.2990, 08:00"),
+		greta.post(northTesters+"find/", set).says("bekommt den Chat nie", "Gilt bis 15.01.2990, 08:00"),
+		greta.send(northTesters+"import/", "x y\n", map[string]string{"way": "in"}).says("Zeile 1: Die erste Spalte"),
+		greta.post(northWhy, set).says("Dieses Gerät bekommt den Chat nicht.", "greta hat dieses Gerät am", "bis 15.01.2990, 08:00 CET", "Schon entschieden"))
+	for _, page := range all {
+		page.lacks("%!", ">gate.", ">testers.", ">why.")
+	}
 }
 
 // TestGateRights: viewers read and change nothing, whatever they send, and nobody

@@ -1,7 +1,11 @@
 package admin_test
 
 import (
+	"bytes"
 	"fmt"
+	"image"
+	"image/color"
+	"image/png"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -38,7 +42,7 @@ const maxPicture = 150_000
 
 // documented takes a picture for docs/images, if they shall be made anew. What is
 // asked at phone width stands on the page without scrolling sideways.
-func documented(p browsertest.Tab, name string, height int64) {
+func documented(p browsertest.Tab, name string, width, height int64) {
 	p.T.Helper()
 	if !p.Is(`document.documentElement.scrollWidth <= innerWidth`) {
 		p.T.Errorf("%s is wider than a phone", name)
@@ -47,24 +51,58 @@ func documented(p browsertest.Tab, name string, height int64) {
 	if os.Getenv("DESKBRIDGE_UPDATE") == "" {
 		return
 	}
-	p.Do(chromedp.EmulateViewport(960, height))
-	png, err := chromedp.Run(p.Ctx, chromedp.CaptureScreenshot())
-	if err == nil && len(png) > maxPicture {
-		p.T.Errorf("the picture %s has %d bytes, more than %d", name, len(png), maxPicture)
-	}
-	if err == nil {
-		err = os.WriteFile(filepath.Join("..", "docs", "images", name+".png"), png, 0o644)
-	}
+	p.Do(chromedp.EmulateViewport(width, height))
+	shot, err := chromedp.Run(p.Ctx, chromedp.CaptureScreenshot())
 	if err != nil {
 		p.T.Fatal(err)
 	}
+	picture, err := png.Decode(bytes.NewReader(shot))
+	if err != nil {
+		p.T.Fatal(err)
+	}
+	var small bytes.Buffer
+	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&small, fewColours(picture)); err != nil {
+		p.T.Fatal(err)
+	}
+	if small.Len() > maxPicture {
+		p.T.Errorf("the picture %s has %d bytes, more than %d", name, small.Len(), maxPicture)
+	}
+	if err := os.WriteFile(filepath.Join("..", "docs", "images", name+".png"), small.Bytes(), 0o644); err != nil {
+		p.T.Fatal(err)
+	}
 	p.Do(chromedp.EmulateViewport(390, 844))
+}
+
+// fewColours gives a picture with at most 256 colours, as a page of text needs: the
+// first ones stay as they are, but for the last three bits.
+func fewColours(from image.Image) *image.Paletted {
+	to := image.NewPaletted(from.Bounds(), nil)
+	known := make(map[color.NRGBA]uint8)
+	for y := from.Bounds().Min.Y; y < from.Bounds().Max.Y; y++ {
+		for x := from.Bounds().Min.X; x < from.Bounds().Max.X; x++ {
+			c := color.NRGBAModel.Convert(from.At(x, y)).(color.NRGBA)
+			c = color.NRGBA{c.R | 7, c.G | 7, c.B | 7, 255}
+			i, ok := known[c]
+			switch {
+			case ok:
+			case len(to.Palette) < 256:
+				i = uint8(len(to.Palette))
+				to.Palette = append(to.Palette, c)
+			default:
+				i = uint8(to.Palette.Index(c))
+			}
+			known[c] = i
+			to.SetColorIndex(x, y, i)
+		}
+	}
+	return to
 }
 
 // TestTakingADeviceIn is what docs/admin.md walks through: an admin takes a device
 // in, finds out why another is out, and raises the percentage.
 func TestTakingADeviceIn(t *testing.T) {
 	w := oneWorld(t)
+	w.north.Salt = "of docs/admin.md" // the draw that the pictures show
 	w.connect(w.north, func(s *bridge.RegionSettings) { s.Percentage = 25 })
 	var exposures []bridge.Exposure
 	at := func(id string) int { return gate.Bucket(w.north.Salt, w.app.Hasher.Hash(id)) }
@@ -106,7 +144,7 @@ func TestTakingADeviceIn(t *testing.T) {
 	if !w.served("north", mine) {
 		t.Error("the device was taken in, and the device API does not know")
 	}
-	documented(p, "testers", 900)
+	documented(p, "testers", 900, 1000)
 
 	p.Do(chromedp.Navigate(w.origin + northWhy))
 	p.Do(chromedp.Click(browsertest.Inside("#f-device")))
@@ -114,7 +152,7 @@ func TestTakingADeviceIn(t *testing.T) {
 	p.Do(chromedp.Click(browsertest.Inside("main form button")))
 	p.Shows("#answer h2", "does not get the chat")
 	p.Shows("#answer li.out", "now it is 25 %: out.")
-	documented(p, "why", 1250)
+	documented(p, "why", 800, 1300)
 
 	p.Do(chromedp.Navigate(w.origin + northGate))
 	p.Wait(`one("#gate-slider") && !one("#gate-slider").hidden && one("#gate-slider").value === "25"`)
@@ -125,7 +163,7 @@ func TestTakingADeviceIn(t *testing.T) {
 	if !p.Is("window.same") {
 		t.Error("the preview has loaded the whole page")
 	}
-	documented(p, "gate", 1500)
+	documented(p, "gate", 740, 1660)
 	p.Do(chromedp.Click(browsertest.Inside("#gate-form > .actions:last-child button")))
 	p.Shows("[role=status]", "Saved.")
 	if !w.served("north", other) {

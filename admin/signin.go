@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"time"
 
+	"deskbridge/server"
 	"deskbridge/staff"
 )
 
@@ -24,23 +25,47 @@ type Provider struct {
 	OIDC *staff.OIDC
 }
 
+// SignIns bound how often one client address may try to come in, beside what the
+// frame allows to it: who tries the same password at many accounts is stopped by
+// no lockout.
+type SignIns struct {
+	Limit  *server.Limiter                                    // nil: no limit
+	Client func(*http.Request) (address string, limited bool) // as server.Server.Client
+}
+
 // entrance is how people come in and go.
 type entrance struct{ *Door }
+
+// bounded counts a request among the sign-ins of its address.
+func (d entrance) bounded(handle func(*Request) error) func(*Request) error {
+	return func(r *Request) error {
+		if d.SignIns.Limit != nil {
+			if address, limited := d.SignIns.Client(r.Request); limited {
+				if err := d.SignIns.Limit.Check(r.Context, address); err != nil {
+					form := d.signInForm("")
+					form.Problem = r.T("signin.busy")
+					return r.ShowStatus(http.StatusTooManyRequests, "signin", form)
+				}
+			}
+		}
+		return handle(r)
+	}
+}
 
 func (d entrance) routes() []route {
 	routes := []route{
 		{http.MethodGet, signInPath, staff.Anybody, d.askPassword},
-		{http.MethodPost, signInPath, staff.Anybody, d.takePassword},
+		{http.MethodPost, signInPath, staff.Anybody, d.bounded(d.takePassword)},
 		{http.MethodGet, codePath, staff.Anybody, d.askCode},
-		{http.MethodPost, codePath, staff.Anybody, d.takeCode},
+		{http.MethodPost, codePath, staff.Anybody, d.bounded(d.takeCode)},
 		{http.MethodPost, "/admin/sign-out/", staff.Anybody, d.signOut},
 		{http.MethodGet, staff.LinkPath + ":token", staff.Anybody, d.askLink},
-		{http.MethodPost, staff.LinkPath + ":token", staff.Anybody, d.takeLink},
+		{http.MethodPost, staff.LinkPath + ":token", staff.Anybody, d.bounded(d.takeLink)},
 	}
 	if d.Provider != nil {
 		routes = append(routes,
-			route{http.MethodGet, providerPath, staff.Anybody, d.askProvider},
-			route{http.MethodGet, ProviderPath, staff.Anybody, d.takeProvider},
+			route{http.MethodGet, providerPath, staff.Anybody, d.bounded(d.askProvider)},
+			route{http.MethodGet, ProviderPath, staff.Anybody, d.bounded(d.takeProvider)},
 		)
 	}
 	return routes

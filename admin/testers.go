@@ -14,15 +14,21 @@ import (
 	"deskbridge/staff"
 )
 
+// testerPages are the pages about single devices.
+type testerPages struct{ *Door }
+
 const testersPath = "/admin/regions/:region/testers/"
 
-func (d *Door) testerRoutes() []route {
+func (d testerPages) routes() []route {
+	const whyPath = "/admin/regions/:region/why/"
 	return []route{
 		{http.MethodGet, testersPath, staff.Read, d.testers},
 		{http.MethodPost, testersPath + "find/", staff.Read, d.findTester},
 		{http.MethodPost, testersPath + "set/", staff.Change, d.setTester},
 		{http.MethodPost, testersPath + "clear/", staff.Change, d.clearTester},
 		{http.MethodPost, testersPath + "import/", staff.Change, d.importTesters},
+		{http.MethodGet, whyPath, staff.Read, func(r *Request) error { return r.Show("why", whyView{}) }},
+		{http.MethodPost, whyPath, staff.Read, d.why},
 	}
 }
 
@@ -48,11 +54,11 @@ type testersView struct {
 }
 
 // testers lists the overrides of a region.
-func (d *Door) testers(r *Request) error {
+func (d testerPages) testers(r *Request) error {
 	return d.showTesters(r, http.StatusOK, testersView{})
 }
 
-func (d *Door) showTesters(r *Request, status int, view testersView) error {
+func (d testerPages) showTesters(r *Request, status int, view testersView) error {
 	before, _ := strconv.ParseInt(r.Query("before"), 10, 64) // nonsense: the first page
 	page, err := d.Gate.Testers(r.Request.Context(), bridge.TesterQuery{Region: r.Region.ID, Now: d.Now(), Before: before, Limit: testersPage + 1})
 	if err != nil {
@@ -81,7 +87,7 @@ func (r *Request) device() (id string, hash bridge.DeviceHash, problem string, e
 }
 
 // findTester shows what is set for the device that was typed.
-func (d *Door) findTester(r *Request) error {
+func (d testerPages) findTester(r *Request) error {
 	id, hash, problem, err := r.device()
 	if err != nil {
 		return err
@@ -96,7 +102,7 @@ func (d *Door) findTester(r *Request) error {
 
 // showFound shows a device with what is set for it. What was typed stands in the
 // form; if nothing was yet, then what is set.
-func (d *Door) showFound(r *Request, status int, view testersView, hash bridge.DeviceHash) error {
+func (d testerPages) showFound(r *Request, status int, view testersView, hash bridge.DeviceHash) error {
 	found, err := d.Gate.Tester(r.Request.Context(), r.Region.ID, hash, d.Now())
 	if err != nil && !errors.Is(err, bridge.ErrTesterUnknown) {
 		return err
@@ -112,7 +118,7 @@ func (d *Door) showFound(r *Request, status int, view testersView, hash bridge.D
 }
 
 // setTester sets or removes the override of the device that was typed.
-func (d *Door) setTester(r *Request) error {
+func (d testerPages) setTester(r *Request) error {
 	id, hash, problem, err := r.device()
 	if err != nil {
 		return err
@@ -137,7 +143,7 @@ func (d *Door) setTester(r *Request) error {
 
 // typedTester reads in or out, end and note of the form, for one device or for
 // the lines of a file.
-func (d *Door) typedTester(r *Request) (bridge.Tester, testersView) {
+func (d testerPages) typedTester(r *Request) (bridge.Tester, testersView) {
 	fields := r.Request.PostForm
 	view := testersView{Way: fields.Get("way"), Until: strings.TrimSpace(fields.Get("until")), Note: fields.Get("note"), Problems: make(map[string]string)}
 	t := bridge.Tester{SetAt: d.Now()}
@@ -165,7 +171,7 @@ func (d *Door) typedTester(r *Request) (bridge.Tester, testersView) {
 }
 
 // clearTester removes an override by its number.
-func (d *Door) clearTester(r *Request) error {
+func (d testerPages) clearTester(r *Request) error {
 	fields, err := r.Form()
 	if err != nil {
 		return err
@@ -189,7 +195,7 @@ const (
 
 // importTesters sets what a file says: all of it, or nothing and what is wrong
 // with it.
-func (d *Door) importTesters(r *Request) error {
+func (d testerPages) importTesters(r *Request) error {
 	content, err := r.sentFile()
 	if err != nil {
 		return err

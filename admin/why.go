@@ -6,16 +6,7 @@ import (
 
 	"deskbridge/bridge"
 	"deskbridge/gate"
-	"deskbridge/staff"
 )
-
-func (d *Door) whyRoutes() []route {
-	const path = "/admin/regions/:region/why/"
-	return []route{
-		{http.MethodGet, path, staff.Read, func(r *Request) error { return r.Show("why", whyView{}) }},
-		{http.MethodPost, path, staff.Read, d.why},
-	}
-}
 
 // whyView is what the page shows that explains the gate's answer.
 type whyView struct {
@@ -34,7 +25,7 @@ type whyStep struct {
 }
 
 // why explains the gate's answer about the device that was typed.
-func (d *Door) why(r *Request) error {
+func (d testerPages) why(r *Request) error {
 	id, hash, problem, err := r.device()
 	if err != nil {
 		return err

@@ -7,12 +7,15 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"deskbridge/admin"
+	"deskbridge/alert"
 	"deskbridge/author"
 	"deskbridge/bridge"
 	"deskbridge/config"
+	"deskbridge/egress"
 	"deskbridge/identity"
 	"deskbridge/jobs"
 	"deskbridge/realtime"
@@ -28,6 +31,10 @@ type App struct {
 	Regions *bridge.Regions
 	Desk    *desk.Desk
 	Jobs    *jobs.Jobs
+
+	Egress   *egress.Guard     // which addresses of regions may be connected to
+	Outbound http.RoundTripper // carries requests to those and no others
+	Alerts   *alert.Alerts
 
 	Accounts *staff.Accounts
 	Sessions *admin.Sessions
@@ -101,8 +108,11 @@ func (a *App) assemble(ctx context.Context) error {
 	if a.Regions, err = bridge.NewRegions(ctx, a.Store, a.log); err != nil {
 		return err
 	}
+	if err := a.openWayOut(); err != nil {
+		return err
+	}
 	a.Desk = desk.New(desk.Config{
-		Concurrency: a.cfg.Zammad.Concurrency, ReadTimeout: a.cfg.Zammad.ReadTimeout, WriteTimeout: a.cfg.Zammad.WriteTimeout,
+		Transport: a.Outbound, Concurrency: a.cfg.Zammad.Concurrency, ReadTimeout: a.cfg.Zammad.ReadTimeout, WriteTimeout: a.cfg.Zammad.WriteTimeout,
 		OnCall: a.calls.note, Log: a.log, Now: a.now,
 	})
 	if a.cfg.Redis.URL != "" {
@@ -134,12 +144,17 @@ func (a *App) assemble(ctx context.Context) error {
 	if a.Team, err = a.newTeam(); err != nil {
 		return err
 	}
-	a.identity = identity.New(identity.Config{Log: a.log, Now: a.now})
+	a.identity = identity.New(identity.Config{Client: egress.Client(a.Outbound, identity.FetchTimeout), Log: a.log, Now: a.now})
+	a.Alerts = a.newAlerts()
+	return a.assembleJobs()
+}
+
+// assembleJobs makes what the clock starts.
+func (a *App) assembleJobs() (err error) {
 	keeper := bridge.NewKeeper(bridge.KeeperDeps{
 		Jobs: a.Store, Lanes: a.Store, Regions: a.Regions, Publisher: a.watermarks, Log: a.log, Now: a.now,
 		DeliveryDays: a.cfg.Retention.DeliveryDays, ExposureDays: a.cfg.Retention.ExposureDays, JobRunDays: a.cfg.Retention.JobRunDays,
-		StatisticsDays: a.cfg.Retention.StatisticsDays,
-		AuditDays:      a.cfg.Retention.AuditDays,
+		StatisticsDays: a.cfg.Retention.StatisticsDays, AuditDays: a.cfg.Retention.AuditDays,
 	})
 	tally := bridge.NewTally(bridge.TallyDeps{Store: a.Store, Regions: a.Regions, Now: a.now, ExposureDays: a.cfg.Retention.ExposureDays})
 	a.Jobs, err = jobs.New(jobs.Deps{
@@ -149,6 +164,7 @@ func (a *App) assemble(ctx context.Context) error {
 			{Name: "reconcile", Schedule: a.cfg.Jobs.Reconcile, Run: a.receiver.Reconcile, Quiet: true},
 			{Name: "outbox-sweep", Schedule: a.cfg.Jobs.OutboxSweep, Run: keeper.Sweep, Quiet: true},
 			{Name: "tally", Schedule: a.cfg.Jobs.Tally, Run: tally.Run, Quiet: true},
+			{Name: "alert", Schedule: a.cfg.Jobs.Alert, Run: a.Alerts.Run, Quiet: true},
 		},
 	})
 	return err

@@ -8,13 +8,22 @@ import (
 	"net/url"
 
 	"deskbridge/admin"
+	"deskbridge/author"
 	"deskbridge/bridge"
 	"deskbridge/server"
 	"deskbridge/staff"
 )
 
+// signInsPerMinute is how often one client address may try to come in. A town
+// hall behind one address begins its day with fewer.
+const signInsPerMinute = 60
+
 // mountConsole puts the console into the frame that listens at an address.
-func (a *App) mountConsole(frame *server.Server, listen net.Addr) error {
+func (a *App) mountConsole(frame *server.Server, shared *server.Shared, listen net.Addr) error {
+	signIns, err := server.NewLimiter("sign-ins", signInsPerMinute, shared, a.now)
+	if err != nil {
+		return err
+	}
 	origin := a.cfg.ConsoleURL(listen.String())
 	var provider *admin.Provider
 	if o := a.cfg.Console.OIDC; o.Issuer != "" {
@@ -28,7 +37,11 @@ func (a *App) mountConsole(frame *server.Server, listen net.Addr) error {
 	}
 	console, err := admin.New(admin.Deps{
 		Regions: a.Regions, Accounts: a.Accounts, Sessions: a.Sessions, Provider: provider, Origin: origin,
-		Hasher: a.Hasher, Gate: a.Store,
+		SignIns: admin.SignIns{Limit: signIns, Client: frame.Client},
+		Hasher:  a.Hasher, Gate: a.Store,
+		Team: a.Team, TeamSockets: &author.Sockets{Chat: a.Team, Watcher: a.watermarks, Streams: frame, Origin: origin, Now: a.now},
+		Alerts: admin.AlertDeps{Store: a.Store, Test: a.Alerts.Test, Refuses: a.refuses, TicketURL: a.Desk.TicketURL, Mail: a.cfg.SMTP.Host != ""},
+		Store:  a.Store, Tokens: a.Store, Rules: RegionRules(), Examine: a.Desk.Examine, PublicURL: a.cfg.PublicURL,
 		Statistics: a.Store, Experiment: a.Store, Chats: a.Store, Audit: a.Store,
 		Closer: bridge.NewCloser(bridge.CloserDeps{Store: a.Store, Desk: a.Desk, Publisher: a.watermarks, Now: a.now}),
 		Eraser: a.eraser, TicketURL: a.Desk.TicketURL, DeskSilent: a.calls.silentSince,
@@ -46,7 +59,10 @@ func (a *App) mountConsole(frame *server.Server, listen net.Addr) error {
 // password. It is a secret.
 func (a *App) Link(ctx context.Context, id staff.ID) (string, error) {
 	token, err := a.Accounts.Link(ctx, id)
-	return a.cfg.ConsoleURL(a.cfg.Listen) + staff.LinkPath + string(token), err
+	if err != nil {
+		return "", err
+	}
+	return a.cfg.ConsoleURL(a.cfg.Listen) + staff.LinkPath + string(token), nil
 }
 
 // FirstLink gives the address at which the first account is made, for a console
@@ -57,8 +73,11 @@ func (a *App) FirstLink(ctx context.Context, listen net.Addr) (string, error) {
 		return "", nil
 	}
 	token, err := a.Accounts.FirstLink(ctx)
-	if errors.Is(err, staff.ErrHasAccounts) {
+	switch {
+	case errors.Is(err, staff.ErrHasAccounts):
 		return "", nil
+	case err != nil:
+		return "", err
 	}
-	return a.cfg.ConsoleURL(listen.String()) + staff.LinkPath + string(token), err
+	return a.cfg.ConsoleURL(listen.String()) + staff.LinkPath + string(token), nil
 }

@@ -130,7 +130,7 @@ func (d *demo) run(ctx context.Context, sim *simulation) (err error) {
 			return err
 		}
 	}
-	cfg, err := demoConfig(d.dir)
+	cfg, err := demoConfig(d.dir, sim.host())
 	if err != nil {
 		return err
 	}
@@ -165,10 +165,12 @@ func (d *demo) run(ctx context.Context, sim *simulation) (err error) {
 }
 
 // demoConfig is the configuration of the demo: of the environment it takes
-// nothing, lest it touch a real installation.
-func demoConfig(dir string) (config.Config, error) {
+// nothing, lest it touch a real installation. zammad is where the simulated one
+// listens: it is on this machine, whatever the address.
+func demoConfig(dir, zammad string) (config.Config, error) {
 	return config.Load("", []string{
 		"DESKBRIDGE_DATA_DIR=" + dir,
+		"DESKBRIDGE_EGRESS_ALLOW=127.0.0.0/8,::1," + zammad,
 		"DESKBRIDGE_LIMITS_EXEMPT_LOOPBACK=true",
 		"DESKBRIDGE_LIMITS_DEVICE_WRITES_PER_MINUTE=0", // nor do they hold for single devices
 		// What no webhook tells is on the phone sooner than by default, and doubt

@@ -52,7 +52,7 @@ func (a *App) Serve(ctx context.Context, opts ServeOptions) error {
 	}
 	settings.New(settings.Deps{Store: a.Store, Regions: a.Regions, Rules: RegionRules(), Now: a.now}).Routes(frame.Limited())
 	if a.cfg.Console.Enabled {
-		if err := a.mountConsole(frame, opts.Listener.Addr()); err != nil {
+		if err := a.mountConsole(frame, shared, opts.Listener.Addr()); err != nil {
 			return err
 		}
 	}
@@ -69,7 +69,7 @@ func (a *App) Serve(ctx context.Context, opts ServeOptions) error {
 	defer stopRest()
 	group, rest := errgroup.WithContext(rest)
 	for _, run := range []func(context.Context) error{
-		a.Regions.Run, a.watermarks.Run, a.exposures.Run, a.pump.Run, a.eraser.Run, a.fastLane.Run, a.typist.Run, a.Jobs.Run, hooks.Run, a.catchUp,
+		a.Regions.Run, a.watermarks.Run, a.exposures.Run, a.pump.Run, a.eraser.Run, a.fastLane.Run, a.typist.Run, a.Jobs.Run, hooks.Run, a.catchUp, a.tellRefused,
 	} {
 		group.Go(func() error { return run(rest) })
 	}

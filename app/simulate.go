@@ -115,6 +115,15 @@ func listenSimulation(ctx context.Context, address, flag string, log *slog.Logge
 	}, nil
 }
 
+// host is the IP address in the origin.
+func (s *simulation) host() string {
+	u, err := url.Parse(s.origin)
+	if err != nil { // it was made here
+		return s.listener.Addr().String()
+	}
+	return u.Hostname()
+}
+
 // run serves the simulator and delivers its webhooks until ctx ends.
 func (s *simulation) run(ctx context.Context) error {
 	srv := &http.Server{

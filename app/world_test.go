@@ -75,7 +75,7 @@ func newWorld(t *testing.T, database string, env ...string) *world {
 	w.env = []string{
 		"DESKBRIDGE_DATA_DIR=" + t.TempDir(), "DESKBRIDGE_DATABASE_URL=" + database,
 		"DESKBRIDGE_SECRET_KEY=" + strings.Repeat("5a", 32),
-		"DESKBRIDGE_LIMITS_EXEMPT_LOOPBACK=true", "DESKBRIDGE_LIMITS_DEVICE_WRITES_PER_MINUTE=0",
+		"DESKBRIDGE_LIMITS_EXEMPT_LOOPBACK=true", "DESKBRIDGE_LIMITS_DEVICE_WRITES_PER_MINUTE=0", "DESKBRIDGE_EGRESS_ALLOW=127.0.0.0/8,::1",
 		"DESKBRIDGE_ZAMMAD_WRITE_HORIZON=2s", "DESKBRIDGE_JOBS_RECONCILE=@every 1s",
 	}
 	w.env = append(w.env, env...)

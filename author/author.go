@@ -124,7 +124,7 @@ type View struct {
 
 // ReadOnly says whether nothing can be written any more: a person who may not
 // sign in would not read it.
-func (v *View) ReadOnly() bool { return v.Kind == KindThread && v.Other.Disabled }
+func (v View) ReadOnly() bool { return v.Kind == KindThread && v.Other.Disabled }
 
 // The chat's own errors, as clients see them.
 var (

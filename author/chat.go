@@ -195,6 +195,15 @@ func (c *Chat) History(ctx context.Context, who *staff.Person, id RoomID, before
 	return messages, more, err
 }
 
+// Message gives one message of a room that is not deleted. Errors:
+// ErrRoomNotFound, ErrMessageNotFound.
+func (c *Chat) Message(ctx context.Context, who *staff.Person, id RoomID, message MessageID) (Message, error) {
+	if _, err := c.enter(ctx, who, id); err != nil {
+		return Message{}, err
+	}
+	return c.Store.Message(ctx, id, message)
+}
+
 // MarkRead moves the person's mark in a room up to seq, never back. The error is
 // ErrRoomNotFound.
 func (c *Chat) MarkRead(ctx context.Context, who *staff.Person, id RoomID, seq bridge.Seq) error {

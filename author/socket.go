@@ -51,8 +51,9 @@ type Sockets struct {
 		// OpenStream takes a place for what lasts; see server.
 		OpenStream(c *gin.Context, whose string) (stopping <-chan struct{}, done func(), err error)
 	}
-	Now  func() time.Time
-	pace *pace // nil: the times above
+	Origin string // the console's, for a proxy that asks with another host
+	Now    func() time.Time
+	pace   *pace // nil: the times above
 }
 
 // pace holds the times of sockets.
@@ -79,7 +80,7 @@ func (s *Sockets) Serve(c *gin.Context, who *staff.Person, still Still) error {
 	if err := server.Upgrades(c); err != nil {
 		return err
 	}
-	if !sameOrigin(c.Request) {
+	if !s.allows(c.Request) {
 		return bridge.ErrOrigin
 	}
 	stopping, done, err := s.Streams.OpenStream(c, "staff "+strconv.FormatInt(int64(who.ID), 10))
@@ -103,12 +104,16 @@ func (s *Sockets) Serve(c *gin.Context, who *staff.Person, still Still) error {
 	return t.run(socket.Context(), stopping)
 }
 
-// sameOrigin says whether the page that opens a socket is the console's own.
+// allows says whether the page that opens a socket is the console's own.
 // Browsers send the cookie with a socket that a foreign page opens, and always
 // say which page it is; whoever says nothing is no browser and has no session.
-func sameOrigin(r *http.Request) bool {
-	u, err := url.Parse(r.Header.Get("Origin"))
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && strings.EqualFold(u.Host, r.Host)
+func (s *Sockets) allows(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	u, err := url.Parse(origin)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return false
+	}
+	return origin == s.Origin || strings.EqualFold(u.Host, r.Host)
 }
 
 // told is what the client knows of a room.

@@ -105,7 +105,8 @@ func TestWhoMayOpenASocket(t *testing.T) {
 	ann := w.person("ann", staff.Viewer)
 	for origin, want := range map[string]string{
 		"https://evil.example": "403", "null": "403", "": "403", "http://evil.example/" + i.host: "403", "file://" + i.host: "403",
-		"http://" + i.host: "", "https://" + i.host: "", // behind a proxy that speaks TLS
+		"http://" + i.host: "", "https://" + i.host: "", "https://console.example": "", // behind proxies
+		"http://console.example": "403",
 	} {
 		b := w.window(ann)
 		err := b.open(i, http.Header{"Origin": {origin}})
@@ -314,12 +315,14 @@ func TestNothingIsLostDoubledOrOutOfOrder(t *testing.T) {
 			if err := windows[k].open(w.instances[k%2], nil); err != nil {
 				r.Fatal(err)
 			}
-			for _, room := range rooms[:2] {
+			defer windows[k].close()
+			for at, room := range rooms {
+				if at == 2 && k%3 == 2 {
+					continue // not theirs
+				}
 				eventually(t, "the rooms are known", func() bool { return windows[k].unread(room) >= 0 })
 			}
-			defer windows[k].close()
 		}
-		eventually(t, "the thread is known", func() bool { return windows[0].unread(thread) >= 0 && windows[1].unread(thread) >= 0 })
 		want := map[author.RoomID][]string{}
 		var sent []author.Message
 		pick := func(of int, label string) int { return rapid.IntRange(0, of-1).Draw(r, label) }

@@ -59,6 +59,9 @@ type Store interface {
 	// deleted stays so. Of somebody else's it writes an audit entry. Errors:
 	// ErrRoomNotFound, ErrMessageNotFound, ErrNotYours, ErrReadOnly.
 	Delete(ctx context.Context, d Deletion) (Room, error)
+	// Message gives a message of a room that is not deleted; the error is
+	// ErrMessageNotFound.
+	Message(ctx context.Context, room RoomID, id MessageID) (Message, error)
 	// History reads messages that are not deleted and not from before since, the
 	// newest first: those with a Seq below before (0: all), limit of them.
 	History(ctx context.Context, id RoomID, before bridge.Seq, since time.Time, limit int) ([]Message, error)

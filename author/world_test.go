@@ -94,7 +94,7 @@ func (w *world) start(limit int) *instance {
 	limiter, err := server.NewLimiter("author", limit, nil, w.now)
 	w.ok(err)
 	i.chat = author.New(author.Deps{Store: store.Author(), Regions: regions{w}, Publisher: i.marks, Limit: limiter, Days: 30, Now: w.now})
-	i.sockets = &author.Sockets{Chat: i.chat, Watcher: i.marks, Streams: frame, Now: w.now}
+	i.sockets = &author.Sockets{Chat: i.chat, Watcher: i.marks, Streams: frame, Origin: "https://console.example", Now: w.now}
 	frame.Engine().GET("/socket/", server.H(func(c *gin.Context) error {
 		id, err := strconv.ParseInt(c.GetHeader("X-Person"), 10, 64)
 		if err != nil {

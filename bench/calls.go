@@ -237,7 +237,7 @@ func (w *callWorld) provision(ctx context.Context, origin, device string) (token
 func (w *callWorld) open(ctx context.Context, dir, origin, token string) error {
 	cfg, err := config.Load("", []string{
 		"DESKBRIDGE_DATA_DIR=" + dir,
-		"DESKBRIDGE_LIMITS_EXEMPT_LOOPBACK=true",
+		"DESKBRIDGE_LIMITS_EXEMPT_LOOPBACK=true", "DESKBRIDGE_EGRESS_ALLOW=127.0.0.0/8,::1",
 		"DESKBRIDGE_LIMITS_DEVICE_WRITES_PER_MINUTE=0",
 		"DESKBRIDGE_JOBS_RECONCILE=0 0 0 29 2 *", // only when it is told to
 	})

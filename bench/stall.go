@@ -133,7 +133,7 @@ func (w *stalling) start(ctx context.Context, p *places) error {
 func openTwo(ctx context.Context, p *places, regions ...*bridge.Region) (*app.App, error) {
 	cfg, err := config.Load("", []string{
 		"DESKBRIDGE_DATA_DIR=" + p.dir, "DESKBRIDGE_DATABASE_URL=sqlite:" + p.sqlite(),
-		"DESKBRIDGE_LIMITS_EXEMPT_LOOPBACK=true", "DESKBRIDGE_LIMITS_DEVICE_WRITES_PER_MINUTE=0",
+		"DESKBRIDGE_LIMITS_EXEMPT_LOOPBACK=true", "DESKBRIDGE_LIMITS_DEVICE_WRITES_PER_MINUTE=0", "DESKBRIDGE_EGRESS_ALLOW=127.0.0.0/8,::1",
 	})
 	if err != nil {
 		return nil, err

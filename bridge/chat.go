@@ -73,10 +73,6 @@ type Chat struct {
 	AnsweredAt time.Time // when a person last wrote to the device; zero: never
 	AskedAt    time.Time // of the user's last message, while no machine has answered it; else zero
 
-	// WaitingSince is when the user wrote the first message that no person has
-	// answered; zero: nobody waits. An agent who closes the ticket ends it too.
-	WaitingSince time.Time
-
 	CreatedAt     time.Time
 	LastMessageAt time.Time
 }

@@ -40,3 +40,13 @@ var findings = map[string]struct {
 	"group_off":       {false, "the group %q is switched off", "switch it on in Zammad (Manage > Groups)"},
 	"privacy_refused": {false, "The second token may not erase customers.", "give the token the permission admin.data_privacy, or let erasures anonymise"},
 }
+
+// FindingCodes lists the codes of findings, and of each whether all is well, for
+// whoever says them in another language.
+func FindingCodes() map[string]bool {
+	codes := make(map[string]bool, len(findings))
+	for code, f := range findings {
+		codes[code] = f.ok
+	}
+	return codes
+}

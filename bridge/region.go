@@ -60,6 +60,8 @@ type Region struct {
 	// IdentitySecret signs the devices' identities with HS256; empty where
 	// Settings name public keys.
 	IdentitySecret Secret
+	AlertSecret    Secret // key of the signature of alerts to a webhook; empty: no signature
+	AlertToken     Secret // access token for ntfy; empty: none
 	UpdatedAt      time.Time
 }
 
@@ -104,6 +106,8 @@ type RegionSettings struct {
 	MaxFileBytes   int64    `json:"max_file_bytes,omitempty"`   // bytes of a file; the same
 	MaxFilesBytes  int64    `json:"max_files_bytes,omitempty"`  // bytes of all files of a message; the same
 	KeepFilesHours int      `json:"keep_files_hours,omitempty"` // hours that a file stays here after Zammad has shown it, default 24
+
+	Alert AlertSettings `json:"alert,omitzero"`
 
 	Document RegionDocument `json:"document"`
 

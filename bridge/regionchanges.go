@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -15,8 +16,9 @@ const maxChange = 200
 
 // Changes lists what differs between two states of a region, by the names of
 // fields as JSON has them ("percentage", "reception.away_now"), ordered by name.
-// Of secrets it says only that they were set, changed or removed; of long values
-// it shows the part from which on they differ. nil stands for a region that is
+// Of secrets it says only that they were set, changed or removed, and of the
+// addresses of alerts only the host, since their paths often are secrets; of long
+// values it shows the part from which on they differ. nil stands for a region that is
 // not there.
 //
 // The error is that of a setting that JSON cannot say.
@@ -34,6 +36,9 @@ func Changes(from, to *Region) ([]FieldChange, error) {
 		if secrets[0] != secrets[1] && before[name] == after[name] {
 			after[name] = "changed"
 		}
+	}
+	for _, name := range []string{"alert.webhook_url", "alert.ntfy_url"} {
+		before[name], after[name] = hosts(before[name], after[name])
 	}
 	var changes []FieldChange
 	names := maps.Clone(before)
@@ -165,7 +170,25 @@ func secretsOf(from, to *Region) map[string][2]Secret {
 		"webhook_token":   {from.WebhookToken, to.WebhookToken},
 		"privacy_token":   {from.PrivacyToken, to.PrivacyToken},
 		"identity_secret": {from.IdentitySecret, to.IdentitySecret},
+		"alert_secret":    {from.AlertSecret, to.AlertSecret},
+		"alert_token":     {from.AlertToken, to.AlertToken},
 	}
+}
+
+// hosts gives the hosts of two addresses, and says if they differ behind them.
+func hosts(from, to string) (string, string) {
+	host := func(address string) string {
+		u, err := url.Parse(address)
+		if err != nil {
+			return "?"
+		}
+		return u.Host
+	}
+	a, b := host(from), host(to)
+	if a == b && from != to {
+		b += " (changed)"
+	}
+	return a, b
 }
 
 // sayOf says whether there is a secret.

@@ -3,12 +3,15 @@ package bridge
 import (
 	"encoding/json"
 	"fmt"
-	"math"
+	"maps"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"deskbridge/gate"
 )
 
 // FieldError is what is wrong with one field of a region. Field is its name as
@@ -70,20 +73,20 @@ var fieldSentences = map[string]string{
 	"too_many":        "Use at most %d entries.",
 	"characters":      "This has characters that cannot be shown, or that turn the direction of writing around.",
 	"number_range":    "Give a number from %v to %v.",
+	"percentage_form": "Give a number from 0 to 100 with at most two decimals.",
 	"form":            "This has not the form that it must have.",
 	"choice":          "%q is none of these: %s.",
 	"twice":           "%q stands twice.",
 	"language_code":   "%q is no language code such as de or zh-hans.",
 	"not_a_language":  "The region does not have the language %q.",
 	"ramp_form":       "Give at most %d steps, each later than the one before, with percentages from 0 to 100 and at most two decimals.",
+	"alert_form":      "These notices cannot be sent: %v.",
 	"version_form":    "Give numbers with dots, such as 2025.4.1.",
 	"needed_when_on":  "A region that is switched on needs this.",
 	"placeholder":     "%s is not known here. These are: %s.",
 	"name_form":       "Give a name as Zammad's administration shows it: small letters, digits and underscores.",
 	"url_form":        "Give an address that begins with http:// or https://, without user name or password, and without ? and #.",
 	"https_form":      "Give an address that begins with https:// (at most 500 characters).",
-	"opening_form":    "%q is no opening such as mo-fr 08:00-17:00 (days su mo tu we th fr sa).",
-	"zone_form":       "%q is no time zone such as Europe/Berlin.",
 	"needs_zone":      "Opening hours need a time zone, such as Europe/Berlin.",
 	"date_form":       "%q is no date such as 2026-12-25.",
 	"needs_privacy":   "To delete customers, a second token of Zammad is needed, with the permission admin.data_privacy.",
@@ -98,10 +101,13 @@ var fieldSentences = map[string]string{
 	"forbidden_field": "This field cannot be set here.",
 }
 
+// FieldCodes lists the codes of field errors, for whoever says them in another
+// language.
+func FieldCodes() []string { return slices.Sorted(maps.Keys(fieldSentences)) }
+
 var (
 	slugForm      = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 	languageForm  = regexp.MustCompile(`^[a-z]{2,8}(-[A-Za-z0-9]{1,8}){0,3}$`)
-	versionForm   = regexp.MustCompile(`^\d{1,9}(\.\d{1,9}){0,5}$`)
 	nameForm      = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
 	placeholders  = regexp.MustCompile(`\{[^{}]*\}`)
 	reservedSlugs = []string{"regions", "webhook", "settings"} // paths of the API
@@ -111,6 +117,7 @@ var (
 const (
 	maxName           = 200 // characters
 	maxPattern        = 150
+	maxVersion        = 40
 	maxMaxText        = 100_000
 	maxDays           = 3650
 	maxMaxFiles       = 100
@@ -138,6 +145,7 @@ func (rules RegionRules) Check(r *Region) FieldErrors {
 	c.limits()
 	c.rights()
 	c.document()
+	c.alerts()
 	for _, p := range r.Settings.Reception.Check() {
 		c.errs.Add("reception."+p.Field, p.Code, p.Args...)
 	}
@@ -154,6 +162,9 @@ func (rules RegionRules) Check(r *Region) FieldErrors {
 func (rules RegionRules) CheckChange(from, to *Region) (FieldErrors, error) {
 	changes, err := Changes(from, to)
 	if err != nil {
+		if errs := rules.Check(to); len(errs) > 0 { // such as a percentage that is no number
+			return errs, nil
+		}
 		return nil, err
 	}
 	var errs FieldErrors
@@ -237,14 +248,20 @@ func (c *regionCheck) names() {
 	}
 }
 
+// ValidMinAppVersion says whether a region may ask for this version: numbers with
+// dots between them, without the suffix that an app may add to its own.
+func ValidMinAppVersion(version string) bool {
+	return gate.ValidVersion(version) && len(version) <= maxVersion
+}
+
 func (c *regionCheck) gate() {
 	c.want(len(c.set.GateLanguages) <= maxRegionLangs, "gate_languages", "too_many", maxRegionLangs)
 	for _, code := range c.set.GateLanguages[:min(len(c.set.GateLanguages), maxRegionLangs)] {
 		c.want(c.r.HasLanguage(code), "gate_languages", "not_a_language", code)
 	}
-	c.want(c.set.Percentage >= 0 && c.set.Percentage <= 100 && !math.IsNaN(c.set.Percentage), "percentage", "number_range", 0, 100)
+	c.want(ValidPercentage(c.set.Percentage), "percentage", "percentage_form")
 	c.want(CheckRamp(c.set.Ramp) == nil, "ramp", "ramp_form", MaxRampSteps)
-	c.want(c.set.MinAppVersion == "" || versionForm.MatchString(c.set.MinAppVersion), "min_app_version", "version_form")
+	c.want(c.set.MinAppVersion == "" || ValidMinAppVersion(c.set.MinAppVersion), "min_app_version", "version_form")
 }
 
 // desk checks what is about Zammad.
@@ -294,6 +311,19 @@ func (c *regionCheck) limits() {
 	for i, kind := range set.FileKinds[:min(len(set.FileKinds), len(c.rules.FileKinds))] {
 		c.want(slices.Contains(c.rules.FileKinds, kind), "file_kinds", "choice", kind, strings.Join(c.rules.FileKinds, ", "))
 		c.want(!slices.Contains(set.FileKinds[:i], kind), "file_kinds", "twice", kind)
+	}
+}
+
+// alerts checks notices to the staff. Whether their addresses may be connected to
+// is found out when they are.
+func (c *regionCheck) alerts() {
+	set := c.set.Alert
+	if err := set.Check(); err != nil {
+		c.errs.Add("alert", "alert_form", err)
+	}
+	for field, address := range map[string]string{"alert.webhook_url": set.WebhookURL, "alert.ntfy_url": set.NtfyURL} {
+		u, err := url.Parse(address)
+		c.want(address == "" || err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil, field, "url_form")
 	}
 }
 

@@ -68,8 +68,8 @@ func TestRegionRules(t *testing.T) {
 		"languages language_code":            func(r *bridge.Region) { r.Settings.Languages[0].Code = "DE/" },
 		"languages twice":                    func(r *bridge.Region) { r.Settings.Languages[0].Code = "ar" },
 		"gate_languages not_a_language":      func(r *bridge.Region) { r.Settings.GateLanguages = []string{"fr"} },
-		"percentage number_range":            func(r *bridge.Region) { r.Settings.Percentage = math.NaN() },
-		"min_app_version version_form":       func(r *bridge.Region) { r.Settings.MinAppVersion = "v1" },
+		"percentage percentage_form":         func(r *bridge.Region) { r.Settings.Percentage = math.NaN() },
+		"min_app_version version_form":       func(r *bridge.Region) { r.Settings.MinAppVersion = "new!" },
 		"zammad_url url_form":                func(r *bridge.Region) { r.Settings.ZammadURL = "https://zammad.example.org/" },
 		"zammad_url needed_when_on":          func(r *bridge.Region) { r.Settings.ZammadURL = "" },
 		"zammad_token needed_when_on":        func(r *bridge.Region) { r.ZammadToken = "" },
@@ -162,7 +162,12 @@ func TestOldFaultsDoNotStandInTheWay(t *testing.T) {
 	}
 	worse := *from
 	worse.Settings.Percentage = 101
-	if errs, err := rules().CheckChange(from, &worse); err != nil || problems(errs) != "percentage number_range" {
+	if errs, err := rules().CheckChange(from, &worse); err != nil || problems(errs) != "percentage percentage_form" {
+		t.Error(err, errs)
+	}
+	none := *goodRegion()
+	none.Settings.Document.Latitude = math.NaN()
+	if errs, err := rules().CheckChange(goodRegion(), &none); err != nil || problems(errs) != "document.latitude number_range" {
 		t.Error(err, errs)
 	}
 	renamed := *from

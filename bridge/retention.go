@@ -13,6 +13,7 @@ const (
 	DefaultJobRunDays     = 90   // records of jobs
 	DefaultStatisticsDays = 1100 // numbers of hours: three years
 	erasureDays           = 30   // receipts of erasures that are done
+	alertDays             = 90   // notices that somebody waited
 )
 
 // unclaimedAfter is how long a content waits for the message that takes it. It
@@ -58,7 +59,7 @@ func (k *Keeper) Prune(ctx context.Context, dryRun bool) (map[string]int, error)
 		Regions: make(map[RegionID]time.Time), Files: make(map[RegionID]time.Time), Unclaimed: now.Add(-unclaimedAfter),
 		Deliveries: days(k.DeliveryDays), Exposures: days(k.ExposureDays), JobRuns: days(k.JobRunDays), Erasures: days(erasureDays),
 		Statistics: days(k.StatisticsDays),
-		Expired:    now,
+		Expired:    now, Alerts: days(alertDays),
 	}
 	if k.AuditDays > 0 {
 		cutoffs.Audit = days(k.AuditDays)

@@ -249,6 +249,7 @@ type Store interface {
 	ExperimentStore
 	ChangeStore
 	AuditStore
+	AlertStore
 	// Ping says whether the store can be read and written, for readiness.
 	Ping(ctx context.Context) error
 }

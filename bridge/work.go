@@ -196,6 +196,7 @@ type PruneCutoffs struct {
 	JobRuns    time.Time
 	Erasures   time.Time // that are done
 	Statistics time.Time
+	Alerts     time.Time
 	Audit      time.Time // zero: it is kept for ever
 	Expired    time.Time // sessions, one-time links and overrides that ended before then
 }

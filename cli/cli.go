@@ -145,7 +145,6 @@ func makeDataDir(cfg config.Config) error {
 // withApp opens the installation for one command of somebody who has a shell on
 // this machine: what it changes is noted as theirs. What serve does is not.
 func (s *invocation) withApp(use func(*app.App) error) error {
-	s.ctx = bridge.WithActor(s.ctx, bridge.Actor{Kind: bridge.ActorCommand, Name: osUser()})
 	cfg, log, err := s.load()
 	if err != nil {
 		return err
@@ -176,13 +175,4 @@ func (s *invocation) printJSON(v any) error {
 
 func (s *invocation) printf(format string, args ...any) {
 	fmt.Fprintf(s.Stdout, format, args...)
-}
-
-// osUser names who runs the command, as far as the system knows.
-func osUser() string {
-	who, err := user.Current()
-	if err != nil || who.Username == "" {
-		return "command line"
-	}
-	return who.Username
 }

@@ -30,7 +30,7 @@ func newHome(t *testing.T, environ ...string) *home {
 func (h *home) try(args ...string) (code int, stdout, stderr string) {
 	h.t.Helper()
 	var out, errs bytes.Buffer
-	environ := append([]string{"DESKBRIDGE_DATA_DIR=" + filepath.Join(h.dir, "data"), "DESKBRIDGE_LISTEN=127.0.0.1:0"}, h.more...)
+	environ := append([]string{"DESKBRIDGE_DATA_DIR=" + filepath.Join(h.dir, "data"), "DESKBRIDGE_LISTEN=127.0.0.1:0", "DESKBRIDGE_EGRESS_ALLOW=127.0.0.1"}, h.more...)
 	code = cli.Run(h.t.Context(), args, cli.World{Stdin: strings.NewReader("from-stdin\n"), Stdout: &out, Stderr: &errs, Environ: environ})
 	return code, out.String(), errs.String()
 }
@@ -341,7 +341,7 @@ func TestJobsAndChats(t *testing.T) {
 		_, ran := job["last"]
 		names[job["name"].(string)] = ran
 	}
-	if len(names) != 4 || !names["prune"] || !names["outbox-sweep"] || names["reconcile"] {
+	if len(names) != 5 || !names["prune"] || !names["outbox-sweep"] || names["reconcile"] {
 		t.Errorf("%v", list)
 	}
 	if out := h.want(cli.ExitOK, "jobs", "list"); !strings.Contains(out, "dry run: {") {

@@ -97,6 +97,7 @@ func (d *doctor) examine(s *invocation) {
 		d.warn("configuration", sentence, "see docs/configuration.md")
 	}
 	d.redis(cfg)
+	d.mail(cfg)
 	key := d.key(cfg)
 	if key == nil || !d.database(cfg, key) {
 		return
@@ -119,6 +120,20 @@ func (d *doctor) redis(cfg config.Config) {
 		return
 	}
 	d.ok("redis", "%s answers", cfg.Redis.URL)
+}
+
+// mail says whether the mail server takes notices. It sends none.
+func (d *doctor) mail(cfg config.Config) {
+	if cfg.SMTP.Host == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(d.ctx, doctorTimeout)
+	defer cancel()
+	if err := app.Mail(cfg).Check(ctx); err != nil {
+		d.fail(ExitMail, "mail", err, "check smtp.host, smtp.port, smtp.security, and the login; without a mail server leave smtp.host empty")
+		return
+	}
+	d.ok("mail", "%s takes notices", cfg.SMTP.Host)
 }
 
 // key gives the secret key, nil if there is none.
@@ -196,7 +211,7 @@ func (d *doctor) regions(cfg config.Config) {
 		d.warn("regions", "there are none", "deskbridge region add SLUG --help")
 	}
 	for _, region := range a.Regions.All() {
-		d.region(a.Desk, region)
+		d.region(a, region, cfg.SMTP.Host != "")
 	}
 	d.erasures(a)
 	if err := a.Close(); err != nil {

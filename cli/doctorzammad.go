@@ -8,11 +8,12 @@ import (
 
 	"deskbridge/app"
 	"deskbridge/bridge"
-	"deskbridge/zammad/desk"
+	"deskbridge/egress"
 )
 
-// region examines a region, and lets its Zammad be examined.
-func (d *doctor) region(desk *desk.Desk, r *bridge.Region) {
+// region examines a region, and lets its Zammad be examined. mails says whether
+// there is a mail server.
+func (d *doctor) region(a *app.App, r *bridge.Region, mails bool) {
 	check := "region " + r.Slug
 	set := "deskbridge region set " + r.Slug
 	if !r.Enabled {
@@ -27,13 +28,20 @@ func (d *doctor) region(desk *desk.Desk, r *bridge.Region) {
 	if r.Settings.Identity == bridge.IdentityLog {
 		d.warn(check, "it looks at devices' signed tokens and refuses nobody", "when the log is quiet: "+set+" --identity enforce")
 	}
+	if r.Settings.Alert.Minutes > 0 && len(r.Settings.Alert.Emails) > 0 && !mails {
+		d.warn(check, "it wants notices by e-mail, and there is no mail server", "set smtp.host and smtp.from in the configuration (docs/alerts.md), or: "+set+" --alert-emails none")
+	}
 	if r.Settings.ZammadURL == "" || r.ZammadToken == "" {
 		d.warn(check, "it has no Zammad", set+" --zammad-url URL --zammad-token-file FILE --zammad-group NAME")
 		return
 	}
+	d.refused(check, a.RefusedAddresses(d.ctx, r))
+	if a.Egress.Lookup(d.ctx, r.Settings.ZammadURL) != nil {
+		return // that was told
+	}
 	ctx, cancel := context.WithTimeout(d.ctx, doctorTimeout)
 	defer cancel()
-	for _, f := range desk.Examine(ctx, r) {
+	for _, f := range a.Desk.Examine(ctx, r) {
 		if f.OK {
 			d.ok(check, "%s", f.Sentence)
 			continue
@@ -60,6 +68,22 @@ func flagThatMends(code string) string {
 		return "--erasure anonymise"
 	default:
 		return ""
+	}
+}
+
+// refused tells of addresses that are not connected to, with the mend.
+func (d *doctor) refused(check string, refused []error) {
+	for _, err := range refused {
+		mend := "set another address (deskbridge region set --help)"
+		switch {
+		case errors.Is(err, egress.ErrPrivate):
+			mend = "if it is meant, add the address, its network or the host name to egress.allow in the configuration (docs/operate.md)"
+		case errors.Is(err, egress.ErrPort):
+			mend = "if it is meant, add the host name to egress.allow in the configuration (docs/operate.md)"
+		case errors.Is(err, egress.ErrUnresolved):
+			mend = "check the name, and the name servers of this machine"
+		}
+		d.fail(ExitZammad, check, err, mend)
 	}
 }
 

@@ -29,6 +29,7 @@ const (
 	ExitRedis    = 12
 	ExitZammad   = 13
 	ExitInput    = 14
+	ExitMail     = 15
 )
 
 // ExitCodes says what each exit code means, for the documentation.
@@ -49,6 +50,7 @@ func ExitCodes() map[int]string {
 		ExitRedis:    "doctor: Redis is not reachable",
 		ExitZammad:   "doctor: a region's Zammad is not reachable or not as it must be",
 		ExitInput:    "a file that was named cannot be read, or a value in it or in a flag is not valid",
+		ExitMail:     "doctor: the mail server is not reachable, or does not take the login",
 	}
 }
 

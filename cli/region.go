@@ -154,6 +154,8 @@ type regionView struct {
 	HasWebhookToken  bool   `json:"has_webhook_token"`
 	HasPrivacyToken  bool   `json:"has_zammad_privacy_token"`
 	HasIdentity      bool   `json:"has_identity_secret"`
+	HasAlertSecret   bool   `json:"has_alert_webhook_secret"`
+	HasAlertToken    bool   `json:"has_alert_ntfy_token"`
 	WebhookURL       string `json:"webhook_url"` // for the webhook in Zammad; without public_url only the path
 	bridge.RegionSettings
 }
@@ -163,6 +165,7 @@ func (s *invocation) viewOf(r *bridge.Region) regionView {
 		Slug: r.Slug, Name: r.Name, Enabled: r.Enabled,
 		HasZammadToken: r.ZammadToken != "", HasWebhookSecret: r.WebhookSecret != "", HasWebhookToken: r.WebhookToken != "",
 		HasPrivacyToken: r.PrivacyToken != "", HasIdentity: r.IdentitySecret != "",
+		HasAlertSecret: r.AlertSecret != "", HasAlertToken: r.AlertToken != "",
 		WebhookURL:     strings.TrimSuffix(s.publicURL, "/") + "/api/v3/webhook/zammad/" + r.Slug + "/",
 		RegionSettings: r.Settings.WithDefaults(),
 	}
@@ -230,6 +233,8 @@ func (s *invocation) showRegion(r *bridge.Region, asJSON bool) error {
 		{"files", cmp.Or(strings.Join(v.FileKinds, ", "), "all kinds")}, {"files kept", fmt.Sprintf("%d hours after Zammad has them", v.KeepFilesHours)},
 		{"erasure in Zammad", string(v.Erasure)}, {"data privacy token", given[v.HasPrivacyToken]},
 		{"identity", string(v.Identity)}, {"identity signed by", v.signer()},
+		{"notice after", noticeOf(v.Alert)}, {"notices to", receiversOf(v.Alert)},
+		{"notices' signature key", given[v.HasAlertSecret]}, {"ntfy token", given[v.HasAlertToken]},
 	} {
 		t.row(line[0]+":", line[1])
 	}

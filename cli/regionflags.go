@@ -44,6 +44,7 @@ type regionFlags struct {
 
 	receptionFlags
 	rightsFlags
+	alertFlags
 }
 
 // apply changes region by the given flags.
@@ -63,6 +64,7 @@ func (f *regionFlags) apply(s *invocation, region *bridge.Region) error {
 	assign(&set.RetentionDays, f.RetentionDays)
 	f.fileFlags.apply(set)
 	f.rightsFlags.apply(set)
+	f.alertFlags.apply(&set.Alert)
 	if set.TitlePattern == "compat" {
 		set.TitlePattern = bridge.CompatTitlePattern
 	}
@@ -150,6 +152,8 @@ func (f *regionFlags) readFiles(s *invocation, region *bridge.Region) error {
 			signer(region, "", strings.TrimSpace(string(content)), "")
 			return nil
 		}),
+		read("--alert-webhook-secret-file", f.AlertWebhookSecretFile, secretInto(&region.AlertSecret, true)),
+		read("--alert-ntfy-token-file", f.AlertNtfyTokenFile, secretInto(&region.AlertToken, true)),
 		read("--document-file", f.DocumentFile, func(content []byte) error {
 			decoder := json.NewDecoder(bytes.NewReader(content))
 			decoder.DisallowUnknownFields()

@@ -37,8 +37,8 @@ func (c *serveCmd) Run(s *invocation) (err error) {
 		return listening(err)
 	}
 	ready := func(addr net.Addr) {
-		log.Info("serving", "version", version(), "listen", addr.String(), "database", cfg.Database.URL, "instance", cfg.Instance, "regions", len(a.Regions.All()))
 		s.tellFirstLink(a, addr, log)
+		log.Info("serving", "version", version(), "listen", addr.String(), "database", cfg.Database.URL, "instance", cfg.Instance, "regions", len(a.Regions.All()))
 	}
 	if err := a.Serve(s.ctx, app.ServeOptions{Listener: listener, Ready: ready}); err != nil {
 		return err

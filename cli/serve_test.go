@@ -180,6 +180,52 @@ func TestDoctorFindsWhatDoesNotAnswer(t *testing.T) {
 	h.want(cli.ExitDatabase, "doctor")
 }
 
+func TestPrivateAddressesAreNamed(t *testing.T) {
+	t.Parallel()
+	h := newHome(t, "DESKBRIDGE_EGRESS_ALLOW=192.168.0.0/16")
+	h.want(cli.ExitOK, "region", "add", "testland", "--languages", "de", "--zammad-url", "http://10.1.2.3", "--zammad-group", "x",
+		"--zammad-token-file", h.file("token", token), "--enabled")
+	for _, report := range []string{h.want(cli.ExitZammad, "doctor"), h.serveUntil("connected to")} {
+		for _, want := range []string{"testland", "zammad_url: 10.1.2.3: the address is private", "egress.allow"} {
+			if !strings.Contains(report, want) {
+				t.Errorf("%q is missing in %s", want, report)
+			}
+		}
+	}
+	h.more = []string{"DESKBRIDGE_EGRESS_ALLOW=*.intern"}
+	if out := h.want(cli.ExitConfig, "doctor"); !strings.Contains(out, "egress.allow must be a list of networks") {
+		t.Error(out)
+	}
+}
+
+// serveUntil lets the house serve until it has logged a text, and gives its log.
+func (h *home) serveUntil(text string) string {
+	h.t.Helper()
+	ctx, stop := context.WithCancel(h.t.Context())
+	defer stop()
+	var log output
+	ended := make(chan int, 1)
+	go func() {
+		environ := append([]string{"DESKBRIDGE_DATA_DIR=" + filepath.Join(h.dir, "data"), "DESKBRIDGE_LISTEN=127.0.0.1:0"}, h.more...)
+		ended <- cli.Run(ctx, []string{"serve"}, cli.World{Stdout: &log, Stderr: &log, Environ: environ})
+	}()
+	deadline := time.After(30 * time.Second)
+	for !strings.Contains(log.String(), text) {
+		select {
+		case code := <-ended:
+			h.t.Fatalf("serve ended with %d: %s", code, log.String())
+		case <-deadline:
+			h.t.Fatalf("serve does not say %q: %s", text, log.String())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	stop()
+	if code := <-ended; code != cli.ExitOK {
+		h.t.Errorf("serve ended with %d", code)
+	}
+	return log.String()
+}
+
 // simulated starts a simulated Zammad and gives its access.
 func simulated(t *testing.T) (access struct {
 	URL    string `json:"url"`

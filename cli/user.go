@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -120,8 +121,8 @@ func viewAccount(a *app.App, account *staff.Account) accountView {
 		Login: account.Login, Name: account.Name, Role: account.Role, Regions: []string{}, Language: account.Language, Disabled: account.Disabled,
 		Password: account.HasPassword, SecondFactor: account.HasTOTP, Identity: account.Subject != "", SignedInAt: account.SignedInAt,
 	}
-	for _, region := range account.Sees(a.Regions.All()) {
-		if account.Role != staff.Operator {
+	for _, region := range a.Regions.All() {
+		if slices.Contains(account.Regions, region.ID) {
 			v.Regions = append(v.Regions, region.Slug)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net"
+	"net/mail"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -48,6 +49,8 @@ func (l *loader) check() {
 	l.between("zammad.read_timeout", c.Zammad.ReadTimeout, time.Second, 5*time.Minute)
 	l.between("zammad.write_timeout", c.Zammad.WriteTimeout, time.Second, 10*time.Minute)
 	l.number("zammad.concurrency", int64(c.Zammad.Concurrency), 1, 64)
+	l.want(!slices.ContainsFunc(c.Egress.Allow, func(entry string) bool { return !isNetworkOrHost(entry) }),
+		"egress.allow", "a list of networks such as 10.1.0.0/16, addresses such as 10.1.2.3, or host names such as zammad.intern")
 	l.number("limits.writes_per_minute", int64(c.Limits.WritesPerMinute), 0, 1_000_000)
 	l.number("limits.reads_per_minute", int64(c.Limits.ReadsPerMinute), 0, 10_000_000)
 	l.number("limits.device_writes_per_minute", int64(c.Limits.DeviceWritesPerMinute), 0, 1_000_000)
@@ -72,8 +75,23 @@ func (l *loader) check() {
 	l.want(isSchedule(c.Jobs.Reconcile), "jobs.reconcile", scheduleForm)
 	l.want(isSchedule(c.Jobs.OutboxSweep), "jobs.outbox_sweep", scheduleForm)
 	l.want(isSchedule(c.Jobs.Tally), "jobs.tally", scheduleForm)
+	l.want(isSchedule(c.Jobs.Alert), "jobs.alert", scheduleForm)
+	l.smtp(c.SMTP)
 	l.want(slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level), "log.level", "debug, info, warn or error")
 	l.want(slices.Contains([]string{"text", "json"}, c.Log.Format), "log.format", "text or json")
+}
+
+// smtp holds the mail server's settings against their form. A password never
+// goes over a line that is not encrypted.
+func (l *loader) smtp(s SMTP) {
+	_, err := netip.ParseAddr(s.Host)
+	l.want(s.Host == "" || err == nil || hostName.MatchString(s.Host), "smtp.host", "the name of a mail server, without port")
+	l.number("smtp.port", int64(s.Port), 1, 65535)
+	l.want(slices.Contains([]string{"starttls", "tls", "none"}, s.Security), "smtp.security", "starttls, tls or none")
+	l.want(s.Security != "none" || s.User == "", "smtp.user", "empty where smtp.security is none: the password would be readable on the way")
+	l.want((s.User == "") == (s.Password == ""), "smtp.password", "set together with smtp.user")
+	from, err := mail.ParseAddress(s.From)
+	l.want(s.From == "" && s.Host == "" || err == nil && strings.Contains(from.Address, "@"), "smtp.from", "an address such as chat@example.org")
 }
 
 // console checks what is about people who sign in.
@@ -135,6 +153,18 @@ func isOrigin(text string) bool {
 	return err == nil && u.Scheme != "" && u.Host != "" && u.Scheme+"://"+u.Host == text
 }
 
+var hostName = regexp.MustCompile(`^([A-Za-z0-9_-]{1,63}\.)*[A-Za-z_-][A-Za-z0-9_-]{0,62}\.?$`)
+
+func isNetworkOrHost(text string) bool {
+	if _, err := netip.ParsePrefix(text); err == nil {
+		return true
+	}
+	if addr, err := netip.ParseAddr(text); err == nil {
+		return addr.Zone() == ""
+	}
+	return hostName.MatchString(text)
+}
+
 func isDatabase(text string) bool {
 	if path, isFile := strings.CutPrefix(text, "sqlite:"); isFile {
 		return path != ""
@@ -164,6 +194,14 @@ func (c Config) Warnings() []string {
 	open := slices.ContainsFunc(c.TrustedProxies, func(p netip.Prefix) bool { return p.Bits() == 0 })
 	warn(!local, "listen is reachable from other machines and speaks plain HTTP: only a reverse proxy with TLS may reach it")
 	warn(isPlainPublic(c.PublicURL), "public_url is plain HTTP: device ids and messages can be read on the way")
+	everywhere := slices.ContainsFunc(c.Egress.Allow, func(entry string) bool {
+		p, err := netip.ParsePrefix(entry)
+		return err == nil && p.Bits() == 0
+	})
+	warn(everywhere, "egress.allow contains every address: whoever may change a region's settings can reach what only this machine reaches")
+	mailer, err := netip.ParseAddr(c.SMTP.Host)
+	near := c.SMTP.Host == "localhost" || err == nil && mailer.IsLoopback()
+	warn(c.SMTP.Host != "" && c.SMTP.Security == "none" && !near, "smtp.security is none: notices can be read and changed on the way")
 	warn(c.Console.Enabled && isPlainPublic(c.Console.URL), "console.url is plain HTTP: passwords can be read on the way, and browsers keep no sign-in there")
 	warn(open, "trusted_proxies contains every address: clients can choose the address that limits count")
 	limits := []int{

@@ -43,6 +43,8 @@ type Config struct {
 	Database  Database  `yaml:"database" envPrefix:"DATABASE_"`
 	Redis     Redis     `yaml:"redis" envPrefix:"REDIS_"`
 	Zammad    Zammad    `yaml:"zammad" envPrefix:"ZAMMAD_"`
+	Egress    Egress    `yaml:"egress" envPrefix:"EGRESS_"`
+	SMTP      SMTP      `yaml:"smtp" envPrefix:"SMTP_"`
 	Limits    Limits    `yaml:"limits" envPrefix:"LIMITS_"`
 	CORS      CORS      `yaml:"cors" envPrefix:"CORS_"`
 	Jobs      Jobs      `yaml:"jobs" envPrefix:"JOBS_"`
@@ -88,6 +90,40 @@ type Zammad struct {
 	WriteTimeout time.Duration `yaml:"write_timeout" env:"WRITE_TIMEOUT"`
 }
 
+// Egress says what may be connected to besides the public internet. It holds for
+// all addresses that regions have: Zammad, key sets, receivers of alerts.
+type Egress struct {
+	// Networks (10.1.0.0/16), addresses (10.1.2.3) and host names
+	// (zammad.intern) that regions may use although they are not public, at any
+	// port. Default none: private, link-local and loopback addresses are refused,
+	// so that nobody reaches with a region's settings what only this machine
+	// should. A host name allows whatever it resolves to.
+	Allow []string `yaml:"allow" env:"ALLOW"`
+}
+
+// SMTP is the mail server that takes notices for the staff of regions. egress
+// does not hold for it: it is the operator's.
+type SMTP struct {
+	// Name of the mail server. Default empty: no mail is sent, and regions have
+	// webhooks and ntfy for their notices.
+	Host string `yaml:"host" env:"HOST"`
+	// Its port. Default 587, for mail that is handed in by programs; 465 goes
+	// with tls.
+	Port int `yaml:"port" env:"PORT"`
+	// starttls, tls (encrypted from the first byte) or none. Default starttls: a
+	// server that cannot encrypt gets no mail. none is for a server on this machine.
+	Security string `yaml:"security" env:"SECURITY"`
+	// Name to log in with. Default empty: no login.
+	User string `yaml:"user" env:"USER"`
+	// Password to log in with. Default empty.
+	Password Secret `yaml:"password" env:"PASSWORD"`
+	// File that holds the password. Default empty. Setting both is an error.
+	PasswordFile string `yaml:"password_file" env:"PASSWORD_FILE"`
+	// Sender, such as chat@example.org or Chat <chat@example.org>. Default empty;
+	// it is needed where host is set.
+	From string `yaml:"from" env:"FROM"`
+}
+
 // Limits bound what clients may ask: of all instances together where they share
 // a Redis, else of each. 0 means no limit for the numbers a minute and for
 // connections and streams.
@@ -121,8 +157,8 @@ type Limits struct {
 	// sockets and long polls. Default 10000, some 30 KB each; more get 503, and
 	// such devices poll.
 	Streams int `yaml:"streams" env:"STREAMS"`
-	// The same for one device. Default 4: a few windows, and one that was lost
-	// without a word. More get 429.
+	// The same for one device, and for one person in the team chat. Default 4: a
+	// few windows, and one that was lost without a word. More get 429.
 	StreamsPerDevice int `yaml:"streams_per_device" env:"STREAMS_PER_DEVICE"`
 	// Largest body of a device's request, files aside, in bytes. Default 1048576 (1 MiB); a
 	// larger one gets 413.
@@ -167,6 +203,9 @@ type Jobs struct {
 	// Counts chats, messages and answers for the console's numbers. Default
 	// "@every 5m": so old they may be.
 	Tally string `yaml:"tally" env:"TALLY"`
+	// Tells the staff of regions who waits for an answer for too long. Default
+	// "@every 1m": so much later than the region wants may a notice come.
+	Alert string `yaml:"alert" env:"ALERT"`
 }
 
 // Retention says how long records are kept that belong to no region's own
@@ -246,6 +285,8 @@ func Default() Config {
 		DataDir:         "./data",
 		ShutdownTimeout: 20 * time.Second,
 		Zammad:          Zammad{WriteHorizon: 300 * time.Second, Concurrency: 4, ReadTimeout: 15 * time.Second, WriteTimeout: time.Minute},
+		Egress:          Egress{Allow: []string{}},
+		SMTP:            SMTP{Port: 587, Security: "starttls"},
 		Limits: Limits{
 			WritesPerMinute: 600, ReadsPerMinute: 6000, DeviceWritesPerMinute: 600, DeviceSignalsPerMinute: 600,
 			RegionWritesPerMinute: 6000, NewChatsPerMinute: 600, ConnectionsPerAddress: 1000,
@@ -253,7 +294,7 @@ func Default() Config {
 			BodyBytes: 1 << 20, Files: 5, FileBytes: 10 << 20, MessageFileBytes: 20 << 20, WebhookBodyBytes: 10 << 20,
 		},
 		CORS:      CORS{Origins: []string{"*"}},
-		Jobs:      Jobs{Prune: "0 17 * * * *", Reconcile: "@every 30s", OutboxSweep: "@every 1m", Tally: "@every 5m"},
+		Jobs:      Jobs{Prune: "0 17 * * * *", Reconcile: "@every 30s", OutboxSweep: "@every 1m", Tally: "@every 5m", Alert: "@every 1m"},
 		Retention: Retention{DeliveryDays: 7, ExposureDays: 90, JobRunDays: 90, StatisticsDays: 1100, AuditDays: 1095},
 		Author:    Author{Days: 30},
 		Console:   Console{Enabled: true, SessionHours: 12, IdleMinutes: 60},

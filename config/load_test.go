@@ -115,6 +115,14 @@ func TestErrorsNamePlaceAndKey(t *testing.T) {
 		{"bad redis", "redis: {url: 'http://u:" + secret + "@h'}", "", "redis.url must be redis://"},
 		{"bad key", "secret_key: " + secret, "", "line 1: secret_key must be 32 bytes"},
 		{"bad public url", "public_url: ftp://x", "", "public_url must be an http or https URL"},
+		{"bad way out", "egress: {allow: [10.0.0.0/8, 'https://" + secret + "']}", "", "line 1: egress.allow must be a list of networks"},
+		{"way out by wildcard", "", "DESKBRIDGE_EGRESS_ALLOW=zammad.intern,*.intern", "DESKBRIDGE_EGRESS_ALLOW: egress.allow must be a list of networks"},
+		{"mail server with port", "smtp: {host: 'mail.example.org:25', from: a@b.example}", "", "smtp.host must be the name of a mail server"},
+		{"mail without sender", "smtp: {host: mail.example.org}", "", "smtp.from must be an address"},
+		{"mail with a bad sender", "", "DESKBRIDGE_SMTP_FROM=" + secret, "DESKBRIDGE_SMTP_FROM: smtp.from must be an address"},
+		{"password in the clear", "smtp: {host: h, from: a@b.example, user: u, password: " + secret + ", security: none}", "", "smtp.user must be empty where smtp.security is none"},
+		{"user without password", "smtp: {host: h, from: a@b.example, user: u}", "", "smtp.password must be set together"},
+		{"mail by carrier pigeon", "smtp: {security: pigeon}", "", "smtp.security must be starttls, tls or none"},
 		{"bad origin", "cors: {origins: ['https://a.example/path']}", "", "cors.origins must be"},
 		{"bad schedule", "jobs: {prune: whenever}", "", "jobs.prune must be six cron fields"},
 		{"schedule that never comes", "jobs: {prune: '0 0 0 31 2 *'}", "", "jobs.prune must be six cron fields"},
@@ -157,6 +165,7 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 	cfg.SecretKey = secret
 	cfg.Console.OIDC.ClientSecret = secret
 	cfg.Database.URL = "mysql://bob:" + secret + "@db:3306/desk?key=" + secret
+	cfg.SMTP.Password = secret
 	cfg.Redis.URL = "redis://" + secret + "@cache:6379/0"
 	var log strings.Builder
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "cfg", cfg, "key", cfg.SecretKey, "url", cfg.Redis.URL)
@@ -187,6 +196,8 @@ func TestWarningsNameInsecureSettings(t *testing.T) {
 		"listen ":          "listen: 0.0.0.0:8080",
 		"public_url":       "public_url: http://chat.example.org",
 		"trusted_proxies ": "trusted_proxies: [0.0.0.0/0]",
+		"egress.allow":     "egress: {allow: [10.0.0.0/8, zammad.intern, '::1', '::/0']}",
+		"smtp.security":    "smtp: {host: mail.example.org, from: a@b.example, security: none}",
 		"switched off":     "limits: {writes_per_minute: 0}",
 		"exempt_loopback":  "limits: {exempt_loopback: true}",
 		"write_horizon":    "zammad: {write_horizon: 5s}",

@@ -28,8 +28,8 @@ const (
 	// keysAgain is the pause between two fetches, whatever tokens ask for: a
 	// flood of unknown key ids must not become one at the address.
 	keysAgain = 30 * time.Second
-	// keysTimeout bounds a fetch, during which requests that need it wait.
-	keysTimeout = 5 * time.Second
+	// FetchTimeout bounds a fetch, during which requests that need it wait.
+	FetchTimeout = 5 * time.Second
 	// maxKeys is the largest set, in bytes.
 	maxKeys = 256 << 10
 )
@@ -102,7 +102,7 @@ func (s *keySet) refresh(ctx context.Context) {
 	}
 	s.tried = now
 	// The request that asks may be gone before the answer, which is for all.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keysTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), FetchTimeout)
 	defer cancel()
 	keys, err := s.fetch(ctx)
 	if err != nil {

@@ -34,6 +34,27 @@ func (r *Rules) Away(now time.Time) (away bool, until time.Time) {
 	return !r.open(now), r.turn(now)
 }
 
+// OpenTime is for how long of a span people were there to answer, by the hours
+// of today, up to enough: then it stops counting. AwayNow is not looked at, since
+// nobody knows when it began.
+func (r *Rules) OpenTime(from, to time.Time, enough time.Duration) time.Duration {
+	if len(r.Hours) == 0 {
+		return min(max(0, to.Sub(from)), enough)
+	}
+	total := time.Duration(0)
+	for from.Before(to) && total < enough {
+		end := r.boundary(from)
+		if end.After(to) {
+			end = to
+		}
+		if r.open(from) {
+			total += end.Sub(from)
+		}
+		from = end
+	}
+	return min(total, enough)
+}
+
 // BotTime is how long a bot may take for its answer; 0 says that there is none.
 func (r *Rules) BotTime() time.Duration { return time.Duration(r.BotSeconds) * time.Second }
 

@@ -366,3 +366,49 @@ func TestCheck(t *testing.T) {
 		}
 	}
 }
+
+func TestOpenTime(t *testing.T) {
+	t.Parallel()
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	hours := func(texts ...string) *reception.Rules {
+		r := rules(t, "Europe/Berlin", texts...)
+		r.ClosedDates = []string{"2026-12-25"}
+		return r
+	}
+	at := func(text string) time.Time {
+		local, err := time.ParseInLocation("2006-01-02 15:04", text, berlin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return local
+	}
+	office, always := hours("mo-fr 08:00-12:00", "mo-th 13:00-16:00"), &reception.Rules{AwayNow: true}
+	night := hours("fr 22:00-06:00")
+	for _, tc := range []struct {
+		given    *reception.Rules
+		from, to string
+		enough   time.Duration
+		want     time.Duration
+	}{
+		{always, "2026-11-26 03:00", "2026-11-26 04:30", time.Hour * 9, 90 * time.Minute},
+		{office, "2026-11-26 09:00", "2026-11-26 09:30", time.Hour, 30 * time.Minute},
+		{office, "2026-11-26 11:45", "2026-11-26 13:10", time.Hour, 25 * time.Minute},
+		{office, "2026-11-26 11:45", "2026-11-26 12:59", time.Hour, 15 * time.Minute},
+		{office, "2026-11-27 11:50", "2026-11-30 08:10", time.Hour, 20 * time.Minute}, // over a weekend
+		{office, "2026-11-27 13:00", "2026-11-30 07:59", time.Hour, 0},                // nobody was there
+		{office, "2026-12-24 15:59", "2026-12-28 08:01", time.Hour, 2 * time.Minute},  // Christmas Day was a Friday
+		{office, "2026-01-01 00:00", "2026-11-26 00:00", 30 * time.Minute, 30 * time.Minute},
+		{office, "2026-11-26 10:00", "2026-11-26 09:00", time.Hour, 0},
+		{always, "2026-11-26 10:00", "2026-11-26 09:00", time.Hour, 0},
+		{night, "2027-03-26 20:00", "2027-03-29 00:00", 24 * time.Hour, 8 * time.Hour},
+		{hours("sa 22:00-06:00"), "2027-03-27 20:00", "2027-03-29 00:00", 24 * time.Hour, 7 * time.Hour}, // spring leaves out an hour
+		{hours("sa 22:00-06:00"), "2026-10-24 20:00", "2026-10-26 00:00", 24 * time.Hour, 9 * time.Hour}, // autumn repeats one
+	} {
+		if got := tc.given.OpenTime(at(tc.from), at(tc.to), tc.enough); got != tc.want {
+			t.Errorf("%v, %s to %s: %v, want %v", tc.given.Hours, tc.from, tc.to, got, tc.want)
+		}
+	}
+}

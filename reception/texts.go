@@ -1,6 +1,9 @@
 package reception
 
-import "strings"
+import (
+	"maps"
+	"strings"
+)
 
 // Texts are what an app shows, in one language. An empty one leaves the built-in
 // text; "-" means that there is none.
@@ -100,4 +103,22 @@ var builtin = map[string]Texts{
 		Reopened: "La conversation reprend.",
 		Role:     "Conseil",
 	},
+}
+
+// WithTexts gives rules in which a language has these texts. The map is a new
+// one, since rules are shared; texts that are all empty are left out.
+func (r Rules) WithTexts(language string, texts Texts) Rules {
+	all := maps.Clone(r.Texts)
+	if all == nil {
+		all = make(map[string]Texts)
+	}
+	all[language] = texts
+	if texts == (Texts{}) {
+		delete(all, language)
+	}
+	if len(all) == 0 {
+		all = nil
+	}
+	r.Texts = all
+	return r
 }

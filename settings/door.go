@@ -152,6 +152,7 @@ func (d *Door) change(c *gin.Context) error {
 	if err := d.apply(&next, patch, token.Name); err != nil {
 		return err
 	}
+	next.Settings = next.Settings.Settled(d.Now()) // as the store keeps it
 	changes, err := bridge.Changes(r, &next)
 	switch {
 	case err != nil:

@@ -161,7 +161,7 @@ func TestRefusedPatchesChangeNothing(t *testing.T) {
 		"reception form":                            `{"reception": null}`,
 		"document form":                             `{"document": [1]}`,
 		"percentage form":                           `{"percentage": "5"}`,
-		"percentage number_range":                   `{"percentage": 100.5, "name": "Other"}`,
+		"percentage percentage_form":                `{"percentage": 100.5, "name": "Other"}`,
 		"max_text form":                             `{"max_text": 1.5}`,
 		"max_file_bytes number_range":               `{"max_file_bytes": -1}`,
 		"enabled form":                              `{"enabled": 1}`,

@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"deskbridge/bridge"
 )
@@ -23,6 +24,7 @@ var fields = map[string]func(*bridge.Region) any{
 	"enabled":          func(r *bridge.Region) any { return &r.Enabled },
 	"languages":        func(r *bridge.Region) any { return &r.Settings.Languages },
 	"percentage":       func(r *bridge.Region) any { return &r.Settings.Percentage },
+	"ramp":             func(r *bridge.Region) any { return &r.Settings.Ramp },
 	"gate_languages":   func(r *bridge.Region) any { return &r.Settings.GateLanguages },
 	"min_app_version":  func(r *bridge.Region) any { return &r.Settings.MinAppVersion },
 	"hide_until_full":  func(r *bridge.Region) any { return &r.Settings.HideUntilFull },
@@ -72,7 +74,7 @@ func forbidden(name string) bool {
 			return true
 		}
 	}
-	return slices.Contains([]string{"slug", "etag", "zammad_token", "webhook_secret", "webhook_token", "privacy_token", "identity_secret"}, name)
+	return slices.Contains([]string{"slug", "etag", "zammad_token", "webhook_secret", "webhook_token", "privacy_token", "identity_secret", "alert_secret", "alert_token"}, name)
 }
 
 // document gives a region as other systems see it, with the defaults of what is
@@ -181,6 +183,9 @@ func (d *Door) apply(r *bridge.Region, p patch, token string) error {
 	}
 	if errs != nil {
 		return errs
+	}
+	for i, step := range r.Settings.Ramp {
+		r.Settings.Ramp[i].At = step.At.UTC().Truncate(time.Millisecond)
 	}
 	if len(names) > 0 {
 		r.Manage(token, names)

@@ -17,10 +17,13 @@ const LinkLife = 24 * time.Hour
 const LinkPath = "/admin/link/"
 
 // Link makes a one-time link by which a person sets a password, and gives its
-// token, which is stored nowhere. Earlier links of the person are void.
+// token, which is stored nowhere. Earlier links of the person are void. ErrNobody.
 func (a *Accounts) Link(ctx context.Context, id ID) (token bridge.Secret, err error) {
 	token, hash := newToken()
-	return token, a.Store.AddLink(ctx, id, hash, a.Now().Add(LinkLife))
+	if err := a.Store.AddLink(ctx, id, hash, a.Now().Add(LinkLife)); err != nil {
+		return "", err
+	}
+	return token, nil
 }
 
 // FirstLink makes a one-time link by which the first operator makes the own
@@ -33,8 +36,7 @@ func (a *Accounts) FirstLink(ctx context.Context) (token bridge.Secret, err erro
 	if some {
 		return "", ErrHasAccounts
 	}
-	token, hash := newToken()
-	return token, a.Store.AddLink(ctx, 0, hash, a.Now().Add(LinkLife))
+	return a.Link(ctx, 0)
 }
 
 // LinkOwner says whose link a token is, without using it; nil: the first

@@ -218,9 +218,7 @@ func add(h *held, sub *bridge.Submission) (bridge.Accepted, error) {
 		CreatedAt: moment(h.createdAt(sub.Now)),
 	}
 	h.c.AskedAt = sub.Now
-	if h.c.WaitingSince.IsZero() {
-		h.c.WaitingSince = m.CreatedAt
-	}
+	h.asks(m.CreatedAt)
 	for _, f := range sub.Files {
 		m.Attachments = append(m.Attachments, f.Attachment)
 	}

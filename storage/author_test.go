@@ -337,6 +337,29 @@ func TestChangesOfRoomsAreSeenByOtherInstances(t *testing.T) {
 	})
 }
 
+// TestUnreadIsCountedInManyRooms, more than one query counts.
+func TestUnreadIsCountedInManyRooms(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		ann := w.person("ann")
+		for i := range 37 {
+			other := w.person(fmt.Sprint("other", i))
+			room := w.thread(ann, other)
+			for range i % 4 {
+				w.write(room.ID, other, "x")
+			}
+		}
+		got := map[string]int{}
+		for _, v := range w.views(ann) {
+			if v.Kind == author.KindThread {
+				got[v.Other.Name] = v.Unread
+			}
+		}
+		for i := range 37 {
+			equal(w, fmt.Sprint("unread of ", i), got[fmt.Sprint("OTHER", i)], i%4)
+		}
+	})
+}
+
 // TestRoomsAreReadByIndex: no query of the chat looks at all messages.
 func TestRoomsAreReadByIndex(t *testing.T) {
 	t.Parallel()

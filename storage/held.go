@@ -35,6 +35,7 @@ type chat struct {
 	laneDue      sql.Null[int64] // invalid: the lane is empty
 	claim        string
 	claimedUntil int64
+	waiting      int64 // since when the user waits for a person; 0: does not
 }
 
 // held is a device, and one of its chats, that a transaction holds: nobody else
@@ -47,6 +48,8 @@ type held struct {
 	was int64              // the device's seq before
 	saw outward            // by the device before
 	had bridge.TicketState // of the chat before
+
+	wait unasked // what has happened to the user's wait
 }
 
 // outward is what a device sees of its current chat's ticket.
@@ -72,7 +75,7 @@ func (db *database) lockDevice(tx *gorm.DB, where string, args ...any) (device, 
 }
 
 const chatColumns = "c.id, c.region_id, c.device_id, c.language, c.consent, c.consent_at, c.desk_id, c.ticket_id, c.customer_id, c.ticket_state," +
-	" c.reopened, c.answered_at, c.asked_at, c.waiting_since, c.checked_at, c.state_at, c.created_at, c.last_message_at, c.lane_due, c.claim_id, c.claimed_until"
+	" c.reopened, c.answered_at, c.asked_at, c.checked_at, c.state_at, c.created_at, c.last_message_at, c.lane_due, c.claim_id, c.claimed_until, c.waiting_since"
 
 // scanChat reads chatColumns, and more into the rest.
 func scanChat(scan func(...any) error, c *chat, rest ...any) error {
@@ -81,10 +84,9 @@ func scanChat(scan func(...any) error, c *chat, rest ...any) error {
 		ticket          sql.Null[int64]
 		created, last   int64
 		answered, asked int64
-		waiting         int64
 	)
 	into := [25]any{&c.ID, &c.Region, &c.device, &c.Language, &consent, &c.consentAt, &c.Desk, &ticket, &c.Customer, &c.TicketState,
-		&c.Reopened, &answered, &asked, &waiting, &c.checkedAt, &c.stateAt, &created, &last, &c.laneDue, &c.claim, &c.claimedUntil}
+		&c.Reopened, &answered, &asked, &c.checkedAt, &c.stateAt, &created, &last, &c.laneDue, &c.claim, &c.claimedUntil, &c.waiting}
 	if err := scan(append(into[:21], rest...)...); err != nil {
 		return err
 	}
@@ -93,7 +95,7 @@ func scanChat(scan func(...any) error, c *chat, rest ...any) error {
 	}
 	c.Ticket = bridge.TicketID(ticket.V)
 	c.CreatedAt, c.LastMessageAt = moment(created), moment(last)
-	c.AnsweredAt, c.AskedAt, c.WaitingSince = moment(answered), moment(asked), moment(waiting)
+	c.AnsweredAt, c.AskedAt = moment(answered), moment(asked)
 	return nil
 }
 
@@ -166,7 +168,9 @@ func (h *held) setStatus(message int64, to bridge.Status, code string, from ...b
 	if err != nil {
 		return fmt.Errorf("set status: %w", err)
 	}
-	h.d.seq += n
+	if h.d.seq += n; n > 0 {
+		h.judgeWait(to)
+	}
 	return nil
 }
 
@@ -184,24 +188,7 @@ func (h *held) arrived(message int64, article bridge.ArticleID) error {
 	if err != nil || answers == 0 {
 		return err
 	}
-	if err := h.setStatus(message, bridge.StatusSeen, "", bridge.StatusSent); err != nil {
-		return err
-	}
-	return h.await(bridge.StatusQueued, bridge.StatusSent)
-}
-
-// await finds since when the user waits: since the first message with one of the
-// statuses.
-func (h *held) await(statuses ...bridge.Status) error {
-	list, args := in(statuses)
-	var since int64
-	err := one(h.tx, "SELECT COALESCE(MIN(created_at), 0) FROM messages WHERE chat_id = ? AND author = 'user' AND status IN "+list,
-		append([]any{h.c.ID}, args...), &since)
-	if err != nil {
-		return fmt.Errorf("find who waits: %w", err)
-	}
-	h.c.WaitingSince = moment(since)
-	return nil
+	return h.setStatus(message, bridge.StatusSeen, "", bridge.StatusSent)
 }
 
 // answered takes that a public article has come: a machine's ends what the user
@@ -245,13 +232,12 @@ func (h *held) renew(due int64) error {
 	if h.c.Consent != nil {
 		consent = *h.c.Consent
 	}
-	id, err := insert(h.tx, "INSERT INTO chats (region_id, device_id, language, consent, consent_at, desk_id, ticket_id, customer_id, ticket_state, checked_at, asked_at, waiting_since, created_at, last_message_at, lane_due, claim_id, claimed_until)"+
-		" VALUES (?, ?, ?, ?, ?, ?, NULL, 0, '', 0, ?, ?, ?, ?, ?, '', 0)",
-		h.c.Region, h.d.id, h.c.Language, consent, h.c.consentAt, h.c.Desk, milli(h.c.AskedAt), milli(h.c.WaitingSince), milli(h.now), milli(h.c.LastMessageAt), due)
+	id, err := insert(h.tx, "INSERT INTO chats (region_id, device_id, language, consent, consent_at, desk_id, ticket_id, customer_id, ticket_state, checked_at, asked_at, created_at, last_message_at, lane_due, claim_id, claimed_until)"+
+		" VALUES (?, ?, ?, ?, ?, ?, NULL, 0, '', 0, ?, ?, ?, ?, '', 0)",
+		h.c.Region, h.d.id, h.c.Language, consent, h.c.consentAt, h.c.Desk, milli(h.c.AskedAt), milli(h.now), milli(h.c.LastMessageAt), due)
 	if err != nil {
 		return fmt.Errorf("insert chat: %w", err)
 	}
-	h.c.WaitingSince = time.Time{} // in the old chat nobody will answer
 	old := int64(h.c.ID)
 	for _, move := range []struct {
 		query string
@@ -260,6 +246,7 @@ func (h *held) renew(due int64) error {
 		{"UPDATE messages SET chat_id = ? WHERE chat_id = ? AND status = 'queued'", []any{id, old}},
 		{"UPDATE outbox SET chat_id = ? WHERE chat_id = ? AND dead = 0 AND kind <> 'note'", []any{id, old}},
 		{"UPDATE devices SET current_chat_id = ? WHERE id = ? AND current_chat_id = ?", []any{id, h.d.id, old}},
+		{"UPDATE chats SET waiting_since = (SELECT COALESCE(MIN(created_at), 0) FROM messages WHERE chat_id = ? AND author = 'user' AND status = 'queued') WHERE id = ?", []any{id, id}},
 	} {
 		if _, err := exec(h.tx, move.query, move.args...); err != nil {
 			return fmt.Errorf("renew chat: %w", err)
@@ -268,6 +255,7 @@ func (h *held) renew(due int64) error {
 	if h.d.current == old {
 		h.d.current = id
 	}
+	h.c.waiting = 0 // for the new chat's answer
 	var notes int
 	if err := one(h.tx, "SELECT COUNT(*) FROM outbox WHERE chat_id = ? AND dead = 0", []any{old}, &notes); err != nil {
 		return fmt.Errorf("count notes: %w", err)
@@ -295,13 +283,13 @@ func (h *held) takeTicket(ticket bridge.TicketID, state bridge.TicketState, at t
 			if _, err := exec(h.tx, "UPDATE chats SET ticket_id = NULL, ticket_state = '', customer_id = 0, checked_at = 0, state_at = 0, waiting_since = 0 WHERE id = ?", other); err != nil {
 				return fmt.Errorf("move ticket: %w", err)
 			}
-			if waiting != 0 { // since before anything in this chat
-				h.c.WaitingSince = moment(waiting)
-			}
 			// With what was known of it: one that was deleted there is not shown by
 			// the ticket any more.
 			if _, err := exec(h.tx, "UPDATE articles SET chat_id = ? WHERE desk_id = ? AND ticket_id = ? AND chat_id = ?", h.c.ID, h.c.Desk, ticket, other); err != nil {
 				return fmt.Errorf("move articles: %w", err)
+			}
+			if waiting > 0 && (h.c.waiting == 0 || waiting < h.c.waiting) {
+				h.c.waiting = waiting // an answer in the ticket ends both
 			}
 		}
 		h.c.Ticket, h.c.checkedAt, h.c.stateAt = ticket, 0, 0
@@ -313,17 +301,14 @@ func (h *held) takeTicket(ticket bridge.TicketID, state bridge.TicketState, at t
 // save writes chat and device back and tells what changed for the device.
 func (h *held) save() ([]bridge.Change, error) {
 	c := &h.c
-	if c.TicketState == bridge.TicketClosed && h.had != bridge.TicketClosed {
-		// What is not in the ticket yet opens it again.
-		if err := h.await(bridge.StatusQueued); err != nil {
-			return nil, err
-		}
-	}
 	switch {
 	case c.TicketState == bridge.TicketClosed:
 		c.Reopened = false
 	case c.TicketState == bridge.TicketOpen && h.had == bridge.TicketClosed:
 		c.Reopened = true
+	}
+	if err := h.settleWait(); err != nil {
+		return nil, err
 	}
 	if h.outward() != h.saw {
 		h.d.seq++ // the device's history says whether its chat is closed
@@ -336,10 +321,10 @@ func (h *held) save() ([]bridge.Change, error) {
 	if c.laneDue.Valid {
 		due = c.laneDue.V
 	}
-	_, err := exec(h.tx, "UPDATE chats SET language = ?, consent = ?, consent_at = ?, ticket_id = ?, customer_id = ?, ticket_state = ?, reopened = ?, answered_at = ?, asked_at = ?, waiting_since = ?,"+
-		" checked_at = ?, state_at = ?, last_message_at = ?, lane_due = ?, claim_id = ?, claimed_until = ? WHERE id = ?",
-		c.Language, consent, c.consentAt, orNull(int64(c.Ticket)), c.Customer, string(c.TicketState), c.Reopened, milli(c.AnsweredAt), milli(c.AskedAt), milli(c.WaitingSince),
-		c.checkedAt, c.stateAt, milli(c.LastMessageAt), due, c.claim, c.claimedUntil, c.ID)
+	_, err := exec(h.tx, "UPDATE chats SET language = ?, consent = ?, consent_at = ?, ticket_id = ?, customer_id = ?, ticket_state = ?, reopened = ?, answered_at = ?, asked_at = ?,"+
+		" checked_at = ?, state_at = ?, last_message_at = ?, lane_due = ?, claim_id = ?, claimed_until = ?, waiting_since = ? WHERE id = ?",
+		c.Language, consent, c.consentAt, orNull(int64(c.Ticket)), c.Customer, string(c.TicketState), c.Reopened, milli(c.AnsweredAt), milli(c.AskedAt),
+		c.checkedAt, c.stateAt, milli(c.LastMessageAt), due, c.claim, c.claimedUntil, c.waiting, c.ID)
 	if err != nil {
 		return nil, fmt.Errorf("save chat: %w", err)
 	}

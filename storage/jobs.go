@@ -97,6 +97,7 @@ var aged = []struct {
 	{"deliveries", "received_at", func(c bridge.PruneCutoffs) time.Time { return c.Deliveries }},
 	{"exposures", "told_at", func(c bridge.PruneCutoffs) time.Time { return c.Exposures }},
 	{"job_runs", "started_at", func(c bridge.PruneCutoffs) time.Time { return c.JobRuns }},
+	{"alerts", "created_at", func(c bridge.PruneCutoffs) time.Time { return c.Alerts }},
 	{"testers", "expires_at", func(c bridge.PruneCutoffs) time.Time { return c.Expired }},    // NULL, and kept, where they don't end
 	{"erasures", "finished_at", func(c bridge.PruneCutoffs) time.Time { return c.Erasures }}, // NULL, and kept, until it is done
 	{"audit", "at", func(c bridge.PruneCutoffs) time.Time { return c.Audit }},

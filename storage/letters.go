@@ -72,9 +72,6 @@ func (s lanes) RetryLetters(ctx context.Context, region bridge.RegionID, ids []b
 		if err := h.setStatus(message, bridge.StatusQueued, "", bridge.StatusFailed); err != nil {
 			return err
 		}
-		if err := h.await(bridge.StatusQueued, bridge.StatusSent); err != nil {
-			return err
-		}
 		return h.enqueue(bridge.WorkMessage, message, "")
 	})
 }

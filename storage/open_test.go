@@ -173,6 +173,7 @@ func TestSecretsAreSealed(t *testing.T) {
 	path := strings.TrimPrefix(url, "sqlite:")
 	w := newWorld(t, storagetest.OpenURL(t, url))
 	w.region.ZammadToken, w.region.WebhookSecret, w.region.WebhookToken = "plain-token-0815", "plain-secret-0815", "plain-hook-0815"
+	w.region.AlertSecret, w.region.AlertToken = "plain-alert-0815", "plain-ntfy-0815"
 	w.ok(w.SaveRegion(w.ctx, w.region))
 	s := w.submission("device-id-4711", "hello")
 	s.Alias = "alias"

@@ -306,6 +306,7 @@ func show(h *held, a bridge.Article) error {
 	if a.Automatic {
 		return nil
 	}
+	h.wait = decided
 	sent, err := list[int64](h.tx, "SELECT m.id FROM messages m LEFT JOIN articles a ON a.message_id = m.id"+
 		" WHERE m.chat_id = ? AND m.status = ? AND m.author = ? AND (a.article_id IS NULL OR a.article_id < ?) ORDER BY m.id",
 		h.c.ID, string(bridge.StatusSent), string(bridge.AuthorUser), a.ID)
@@ -317,7 +318,7 @@ func show(h *held, a bridge.Article) error {
 			return err
 		}
 	}
-	return h.await(bridge.StatusQueued, bridge.StatusSent)
+	return nil
 }
 
 // retell takes a message back, or brings it again with the article's content. A

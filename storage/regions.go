@@ -34,6 +34,8 @@ type region struct {
 
 	IdentitySecret string
 	PrivacyToken   string
+	AlertSecret    string
+	AlertToken     string
 
 	UpdatedAt int64 `gorm:"autoUpdateTime:false"` // gorm would write seconds of its own clock
 }
@@ -55,6 +57,8 @@ func (s regions) row(r *bridge.Region, desk bridge.DeskID) (region, error) {
 
 		IdentitySecret: s.seal.close(secretOf("identity_secret", r.Slug), string(r.IdentitySecret)),
 		PrivacyToken:   s.seal.close(secretOf("privacy_token", r.Slug), string(r.PrivacyToken)),
+		AlertSecret:    s.seal.close(secretOf("alert_secret", r.Slug), string(r.AlertSecret)),
+		AlertToken:     s.seal.close(secretOf("alert_token", r.Slug), string(r.AlertToken)),
 		UpdatedAt:      milli(s.now()),
 	}, nil
 }
@@ -78,6 +82,8 @@ func (s regions) region(row region) (*bridge.Region, error) {
 		{"webhook_token", row.WebhookToken, &r.WebhookToken},
 		{"identity_secret", row.IdentitySecret, &r.IdentitySecret},
 		{"privacy_token", row.PrivacyToken, &r.PrivacyToken},
+		{"alert_secret", row.AlertSecret, &r.AlertSecret},
+		{"alert_token", row.AlertToken, &r.AlertToken},
 	} {
 		plain, err := s.seal.open(secretOf(secret.column, row.Slug), secret.sealed)
 		if err != nil {
@@ -252,7 +258,7 @@ func (s regions) RemoveRegion(ctx context.Context, id bridge.RegionID) error {
 		return err
 	}
 	return s.write(ctx, func(tx *gorm.DB) error {
-		for _, table := range []string{"devices", "testers", "deliveries", "exposures", "erasures", "staff_regions", "statistics", "tallies"} {
+		for _, table := range []string{"devices", "testers", "deliveries", "exposures", "erasures", "staff_regions", "alerts", "statistics", "tallies"} {
 			if _, err := exec(tx, "DELETE FROM "+table+" WHERE region_id = ?", id); err != nil {
 				return err
 			}

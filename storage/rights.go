@@ -138,7 +138,7 @@ func removeDevice(tx *gorm.DB, id int64) error {
 			return err
 		}
 	}
-	for _, query := range []string{"DELETE FROM chats WHERE device_id = ?", "DELETE FROM devices WHERE id = ?"} {
+	for _, query := range []string{"DELETE FROM alerts WHERE device_id = ?", "DELETE FROM chats WHERE device_id = ?", "DELETE FROM devices WHERE id = ?"} {
 		if _, err := exec(tx, query, id); err != nil {
 			return err
 		}

@@ -261,6 +261,13 @@ func (s people) RemoveStaff(ctx context.Context, id staff.ID) error {
 		if err != nil {
 			return err
 		}
+		threads, err := list[int64](tx, "SELECT id FROM author_rooms WHERE first_id = ? OR second_id = ? LIMIT 1", id, id)
+		if err != nil {
+			return err
+		}
+		if len(threads) > 0 {
+			return staff.ErrHasHistory
+		}
 		for _, table := range []string{"staff_regions", "staff_links"} {
 			if _, err := exec(tx, "DELETE FROM "+table+" WHERE staff_id = ?", id); err != nil {
 				return err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"deskbridge/author"
 	"deskbridge/bridge"
 	"deskbridge/staff"
 	"deskbridge/storage"
@@ -540,4 +541,55 @@ func TestAnIdentityIsLinkedOnceInARace(t *testing.T) {
 		_, err = o.a.StaffBySubject(o.ctx, "https://id.example.org|1")
 		o.wants(err, staff.ErrNobody)
 	})
+}
+
+func TestWhoHasWrittenIsNotRemoved(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		ann, bob, eve := w.person("ann"), w.person("bob"), w.person("eve")
+		room := w.roomOf(ann, author.KindRegion)
+		w.write(room.ID, ann, "one")
+		_, err := w.Author().MarkRead(w.ctx, room.ID, eve.ID, 1)
+		w.ok(err)
+		w.thread(ann, bob)
+		w.wants(w.RemoveStaff(w.ctx, ann.ID), staff.ErrHasHistory)
+		w.wants(w.RemoveStaff(w.ctx, bob.ID), staff.ErrHasHistory) // of a thread, without a word
+		w.ok(w.RemoveStaff(w.ctx, eve.ID))                         // has only read
+		c, err := w.StaffByID(w.ctx, ann.ID)
+		w.ok(err)
+		equal(w, "regions of who stays", len(c.Regions), 1)
+	})
+}
+
+// TestStaffIsFoundByIndex: what every page of the console asks reads no table
+// through.
+func TestStaffIsFoundByIndex(t *testing.T) {
+	database := storagetest.SQLite(t)
+	storagetest.OpenURL(t, database)
+	for _, query := range []string{
+		"SELECT data FROM sessions WHERE token = 'x' AND expires > 1",
+		"SELECT x.t FROM (SELECT expires AS t FROM sessions WHERE expires < 5 ORDER BY expires LIMIT 500) AS x",
+		"SELECT id FROM staff WHERE id = 1", "SELECT id FROM staff WHERE login = 'x'", "SELECT id FROM staff WHERE subject = 'x'",
+		"SELECT region_id FROM staff_regions WHERE staff_id = 1 ORDER BY region_id",
+		"SELECT staff_id FROM staff_links WHERE token_hash = x'00' AND expires > 1",
+	} {
+		var plan string
+		rows, err := raw(t, database).Query("EXPLAIN QUERY PLAN " + query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rows.Next() {
+			var id, parent, unused int
+			var step string
+			if err := rows.Scan(&id, &parent, &unused, &step); err != nil {
+				t.Fatal(err)
+			}
+			plan += step + "\n"
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(plan, "SCAN sessions") || strings.Contains(plan, "SCAN staff") {
+			t.Errorf("%s:\n%s", query, plan)
+		}
+	}
 }

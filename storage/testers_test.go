@@ -1,7 +1,9 @@
 package storage_test
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,7 +44,7 @@ func (w *world) testers() []string {
 // audited lists what the audit has of the region, the newest first.
 func (w *world) audited(action string) []string {
 	w.Helper()
-	entries, err := w.Audit(w.ctx, bridge.AuditQuery{Regions: []bridge.RegionID{w.region.ID}, Action: action, Limit: 50})
+	entries, err := w.Audit(w.ctx, bridge.AuditQuery{Regions: []bridge.RegionID{w.region.ID}, Action: action, Limit: 1000})
 	w.ok(err)
 	var all []string
 	for _, e := range entries {
@@ -68,6 +70,11 @@ func TestOverridesAreKeptWithTheirStory(t *testing.T) {
 		w.tick()
 		w.set(bridge.Tester{Device: device("b"), Override: gate.OverrideOut})
 		w.same("testers", w.testers(), []string{"out anna ever", "in anna 1h0m0s Öffnung <b>"})
+		export, err := w.Export(w.ctx, w.region, device("a")) // all of it is the user's to know
+		w.ok(err)
+		if t := export.Tester; t == nil || t.Note != "Öffnung <b>" || !t.ExpiresAt.Equal(start.Add(time.Hour)) {
+			w.Fatalf("%+v", export.Tester)
+		}
 		first, err := w.Tester(w.ctx, w.region.ID, device("a"), w.now)
 		w.ok(err)
 		w.set(bridge.Tester{Device: device("a"), Override: gate.OverrideOut})
@@ -180,6 +187,40 @@ func TestManyOverridesAtOnceAreAllOrNone(t *testing.T) {
 		}
 		equal(w, "overrides", seen, 750)
 		equal(w, "pages", pages, 3)
+	})
+}
+
+// TestOverridesSetAtOnce: admins who set the same devices at once, one by one and
+// by file, are all obeyed, and each device has one override.
+func TestOverridesSetAtOnce(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		const admins, devices = 6, 40
+		many := make([]bridge.Tester, devices)
+		for i := range many {
+			many[i] = bridge.Tester{Device: device(fmt.Sprint(i)), Override: gate.OverrideIn, SetAt: w.now}
+		}
+		failed := make(chan error, admins)
+		for n := range admins {
+			go func() {
+				set := slices.Clone(many)
+				if n%2 == 0 {
+					slices.Reverse(set)
+					failed <- w.SetTesters(w.ctx, w.region.ID, set...)
+					return
+				}
+				var errs error
+				for _, one := range set[:devices/2] {
+					one.Override = gate.OverrideOut
+					errs = errors.Join(errs, w.SetTesters(w.ctx, w.region.ID, one))
+				}
+				failed <- errs
+			}()
+		}
+		for range admins {
+			w.ok(<-failed)
+		}
+		equal(w, "overrides", len(w.testers()), devices)
+		equal(w, "imports noted", len(slices.DeleteFunc(w.audited("tester."), func(s string) bool { return !strings.Contains(s, "40 devices") })), admins/2)
 	})
 }
 

@@ -29,7 +29,6 @@ const (
 	defaultReadTimeout  = 20 * time.Second
 	defaultWriteTimeout = 90 * time.Second // triggers and the sanitiser run inside a write (contract 6)
 	defaultMaxBody      = 32 << 20         // bytes
-	maxRedirects        = 3
 )
 
 // Config says which Zammad to talk to and how. Only URL and one kind of
@@ -135,7 +134,7 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Transport == nil {
 		cfg.Transport = newTransport()
 	}
-	rest := resty.NewWithClient(&http.Client{Transport: cfg.Transport, CheckRedirect: redirects}).
+	rest := resty.NewWithClient(&http.Client{Transport: cfg.Transport, CheckRedirect: stay}).
 		SetBaseURL(base+"/api/v1").
 		SetLogger(silent{}).
 		SetHeader("Authorization", authorization).
@@ -264,16 +263,9 @@ func newTransport() *http.Transport {
 	}
 }
 
-// redirects follows a read within the same host only, so that the token never
-// leaves it, and a write never: a redirected POST arrives as a GET.
-func redirects(next *http.Request, via []*http.Request) error {
-	first := via[0]
-	same := next.URL.Scheme == first.URL.Scheme && next.URL.Host == first.URL.Host
-	if first.Method != http.MethodGet || !same || len(via) > maxRedirects {
-		return http.ErrUseLastResponse
-	}
-	return nil
-}
+// stay follows no redirect: the token stays with the host that it was given for,
+// and a redirected POST would arrive as a GET.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // silent keeps resty from writing to the standard error: everything it would
 // say is in the returned error.

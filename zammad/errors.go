@@ -84,6 +84,7 @@ var (
 	errTooLong    = errors.New("the answer is over the size limit")
 	errGarbage    = errors.New("the answer is not the expected JSON")
 	errNotZammads = errors.New("the answer does not come from Zammad")
+	errRedirected = errors.New("the answer is a redirect, which is not followed: set the final address")
 )
 
 const maxMessage = 500 // characters
@@ -147,6 +148,9 @@ func (r *request) classify(status int, header http.Header, body []byte) error {
 		// JSON is a proxy without a backend. Believing that one would end chats
 		// that are alive. In all three the request went no further.
 		e.Kind, e.cause = ErrUnavailable, errNotZammads
+		if status >= 300 && status < 400 {
+			e.cause = errRedirected
+		}
 	case status == http.StatusInternalServerError && isZammad:
 		e.Kind = r.internal(e.ErrorID)
 	case status >= 500 || status == http.StatusRequestTimeout:

@@ -1,3 +1,24 @@
+CREATE TABLE `alerts` (
+  `id` bigint NOT NULL AUTO_INCREMENT,
+  `region_id` bigint NOT NULL,
+  `device_id` bigint NOT NULL,
+  `chat_id` bigint NOT NULL,
+  `waiting_since` bigint NOT NULL,
+  `alert_key` varchar(64) NOT NULL,
+  `channels` mediumtext NOT NULL,
+  `created_at` bigint NOT NULL,
+  `due` bigint DEFAULT NULL,
+  `attempts` bigint NOT NULL,
+  `claim_id` varchar(64) NOT NULL,
+  `claimed_until` bigint NOT NULL,
+  PRIMARY KEY (`id`),
+  UNIQUE KEY `alerts_wait` (`device_id`,`waiting_since`),
+  KEY `alerts_due` (`due`),
+  KEY `alerts_region` (`region_id`,`id`),
+  KEY `alerts_age` (`created_at`),
+  CONSTRAINT `alerts_region_id` FOREIGN KEY (`region_id`) REFERENCES `regions` (`id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
 CREATE TABLE `api_tokens` (
   `id` bigint NOT NULL AUTO_INCREMENT,
   `token_hash` binary(32) NOT NULL,
@@ -353,6 +374,8 @@ CREATE TABLE `regions` (
   `seq_floor` bigint NOT NULL DEFAULT 0,
   `identity_secret` text NOT NULL,
   `privacy_token` text NOT NULL,
+  `alert_secret` text NOT NULL,
+  `alert_token` text NOT NULL,
   PRIMARY KEY (`id`),
   UNIQUE KEY `regions_slug` (`slug`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;

@@ -1,3 +1,25 @@
+CREATE TABLE alerts (
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    region_id     INTEGER NOT NULL REFERENCES regions (id),
+    device_id     INTEGER NOT NULL,
+    chat_id       INTEGER NOT NULL,
+    waiting_since INTEGER NOT NULL,
+    alert_key     TEXT    NOT NULL, -- by which receivers know a repeated one
+    channels      TEXT    NOT NULL, -- JSON: where to, and what became of it
+    created_at    INTEGER NOT NULL,
+    due           INTEGER,          -- NULL: done
+    attempts      INTEGER NOT NULL,
+    claim_id      TEXT    NOT NULL,
+    claimed_until INTEGER NOT NULL,
+    UNIQUE (device_id, waiting_since)
+) STRICT;
+
+CREATE INDEX alerts_age ON alerts (created_at);
+
+CREATE INDEX alerts_due ON alerts (due);
+
+CREATE INDEX alerts_region ON alerts (region_id, id);
+
 CREATE TABLE api_tokens (
     id           INTEGER PRIMARY KEY AUTOINCREMENT,
     token_hash   BLOB    NOT NULL UNIQUE,
@@ -323,7 +345,7 @@ CREATE TABLE regions (
     webhook_secret TEXT    NOT NULL,
     webhook_token  TEXT    NOT NULL,
     updated_at     INTEGER NOT NULL
-, seq_floor INTEGER NOT NULL DEFAULT 0, identity_secret TEXT NOT NULL DEFAULT '', privacy_token TEXT NOT NULL DEFAULT '') STRICT;
+, seq_floor INTEGER NOT NULL DEFAULT 0, identity_secret TEXT NOT NULL DEFAULT '', privacy_token TEXT NOT NULL DEFAULT '', alert_secret TEXT NOT NULL DEFAULT '', alert_token TEXT NOT NULL DEFAULT '') STRICT;
 
 CREATE TABLE sessions (
     token   TEXT    NOT NULL PRIMARY KEY, -- a hash of the cookie

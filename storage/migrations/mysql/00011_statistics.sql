@@ -1,7 +1,6 @@
 -- +goose Up
 
--- See the twin of this file for SQLite. A statement that adds several things
--- adds all or none.
+-- See the twin of this file for SQLite.
 CREATE TABLE IF NOT EXISTS statistics (
     region_id      BIGINT NOT NULL,
     hour           BIGINT NOT NULL,
@@ -25,16 +24,12 @@ CREATE TABLE IF NOT EXISTS tallies (
     CONSTRAINT tallies_region FOREIGN KEY (region_id) REFERENCES regions (id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
-SET @missing = (SELECT COUNT(*) = 0 FROM information_schema.columns
-    WHERE table_schema = DATABASE() AND table_name = 'chats' AND column_name = 'waiting_since');
-SET @change = IF(@missing, 'ALTER TABLE chats ADD COLUMN waiting_since BIGINT NOT NULL DEFAULT 0, ADD KEY chats_opened (region_id, created_at), ADD KEY chats_waiting (region_id, waiting_since)', 'DO 0');
+SET @missing = (SELECT COUNT(*) = 0 FROM information_schema.statistics
+    WHERE table_schema = DATABASE() AND table_name = 'chats' AND index_name = 'chats_opened');
+SET @change = IF(@missing, 'ALTER TABLE chats ADD KEY chats_opened (region_id, created_at)', 'DO 0');
 PREPARE change_it FROM @change;
 EXECUTE change_it;
 DEALLOCATE PREPARE change_it;
-
-UPDATE chats SET waiting_since = COALESCE((SELECT MIN(m.created_at) FROM messages m
-    WHERE m.chat_id = chats.id AND m.author = 'user' AND m.status IN ('queued', 'sent')), 0)
-    WHERE ticket_state <> 'closed';
 
 SET @missing = (SELECT COUNT(*) = 0 FROM information_schema.statistics
     WHERE table_schema = DATABASE() AND table_name = 'messages' AND index_name = 'messages_story');

@@ -23,13 +23,7 @@ CREATE TABLE tallies (
     message_id INTEGER NOT NULL  -- the newest message that was there
 ) STRICT, WITHOUT ROWID;
 
--- Of the first message that no person has answered; 0: nobody waits.
-ALTER TABLE chats ADD COLUMN waiting_since INTEGER NOT NULL DEFAULT 0;
-UPDATE chats SET waiting_since = COALESCE((SELECT MIN(m.created_at) FROM messages m
-    WHERE m.chat_id = chats.id AND m.author = 'user' AND m.status IN ('queued', 'sent')), 0)
-    WHERE ticket_state <> 'closed';
 CREATE INDEX chats_opened ON chats (region_id, created_at);
-CREATE INDEX chats_waiting ON chats (region_id, waiting_since);
 
 -- Who wrote when in a chat, without the words.
 CREATE INDEX messages_story ON messages (chat_id, created_at, author, automatic, retracted);
