@@ -155,8 +155,7 @@ func (a *App) newJobs() (*jobs.Jobs, error) {
 	keeper := bridge.NewKeeper(bridge.KeeperDeps{
 		Jobs: a.Store, Lanes: a.Store, Regions: a.Regions, Publisher: a.watermarks, Log: a.log, Now: a.now,
 		DeliveryDays: a.cfg.Retention.DeliveryDays, ExposureDays: a.cfg.Retention.ExposureDays, JobRunDays: a.cfg.Retention.JobRunDays,
-		StatisticsDays: a.cfg.Retention.StatisticsDays,
-		AuditDays:      a.cfg.Retention.AuditDays,
+		StatisticsDays: a.cfg.Retention.StatisticsDays, AuditDays: a.cfg.Retention.AuditDays,
 	})
 	tally := bridge.NewTally(bridge.TallyDeps{Store: a.Store, Regions: a.Regions, Now: a.now, ExposureDays: a.cfg.Retention.ExposureDays})
 	return jobs.New(jobs.Deps{
