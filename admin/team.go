@@ -109,8 +109,6 @@ func (d team) roomName(r *Request, v *author.View) string {
 	switch {
 	case v.Kind == author.KindAll:
 		return r.T("team.all")
-	case v.Kind == author.KindThread && v.Other.Name == "":
-		return r.T("team.removed")
 	case v.Kind == author.KindThread:
 		return v.Other.Name
 	}

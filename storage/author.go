@@ -205,7 +205,7 @@ func (s rooms) OpenThread(ctx context.Context, t author.Thread, now time.Time) (
 		case err != author.ErrRoomNotFound: //nolint:errorlint // oneRoom gives it as it is
 			return err
 		}
-		if both, err := present(tx, t); err != nil || !both {
+		if both, err := present(tx, t, s.share); err != nil || !both {
 			return orElse(err, author.ErrPersonNotFound)
 		}
 		r, err = addRoom(tx, author.Room{Kind: author.KindThread, Thread: t}, now)
@@ -222,10 +222,11 @@ func orElse(err, other error) error {
 	return other
 }
 
-// present says whether both of a thread are there and may sign in.
-func present(tx *gorm.DB, t author.Thread) (bool, error) {
+// present says whether both of a thread are there and may sign in. With a lock
+// they stay so until the commit: nobody is removed who has a thread.
+func present(tx *gorm.DB, t author.Thread, lock string) (bool, error) {
 	var n int
-	err := one(tx, "SELECT COUNT(*) FROM staff WHERE id IN (?, ?) AND disabled = 0", []any{t.First, t.Second}, &n)
+	err := one(tx, "SELECT COUNT(*) FROM staff WHERE id IN (?, ?) AND disabled = 0"+lock, []any{t.First, t.Second}, &n)
 	return n == 2, err
 }
 
@@ -235,7 +236,7 @@ func writable(tx *gorm.DB, r *author.Room) error {
 	if r.Kind != author.KindThread {
 		return nil
 	}
-	both, err := present(tx, r.Thread)
+	both, err := present(tx, r.Thread, "")
 	if err == nil && !both {
 		err = author.ErrReadOnly
 	}
