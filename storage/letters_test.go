@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -40,6 +41,13 @@ func (w *world) refusedLetters(r *bridge.Region, devices ...string) (ids []bridg
 		ids = append(ids, l.ID)
 	}
 	return ids
+}
+
+// forget empties the audit of what a test began with.
+func (w *world) forget() {
+	w.Helper()
+	_, _, err := w.Prune(w.ctx, bridge.PruneCutoffs{Audit: time.Now().Add(time.Hour)}, false)
+	w.ok(err)
 }
 
 // noted gives the audit, the newest first, without what differs from run to run.
@@ -89,6 +97,7 @@ func TestLettersArePagedAndCountedByRegion(t *testing.T) {
 func TestLettersOfAnotherRegionStayUntouched(t *testing.T) {
 	eachWorld(t, func(w *world) {
 		ours, theirs := w.region, w.addRegion("fulda", "https://other.example.test")
+		w.forget()
 		mine, foreign := w.refusedLetters(ours, "a", "b"), w.refusedLetters(theirs, "c", "d")
 		w.ctx = bridge.WithActor(w.ctx, bridge.Actor{Kind: bridge.ActorPerson, ID: 3, Name: "eva"})
 		for _, change := range []func(bridge.RegionID, []bridge.WorkID) (int, error){
@@ -160,6 +169,7 @@ func TestManyLettersAtOnce(t *testing.T) {
 // is queued once, and counted once.
 func TestLettersAreTakenOnce(t *testing.T) {
 	eachPair(t, func(w *world, stores [2]*storage.Store) {
+		w.forget()
 		var devices []string
 		for i := range 12 {
 			devices = append(devices, fmt.Sprint("d", i))
