@@ -36,7 +36,7 @@ func (a *App) mountConsole(frame *server.Server, shared *server.Shared, listen n
 		})}
 	}
 	console, err := admin.New(admin.Deps{
-		Work:    admin.Work{Letters: a.Store, Deliveries: a.Store, Jobs: a.Jobs, Runs: a.Store, Audit: a.Store, TicketURL: a.Desk.TicketURL},
+		Work:    admin.Work{Letters: a.Store, Deliveries: a.Store, Jobs: a.Jobs, Runs: a.Store},
 		Regions: a.Regions, Accounts: a.Accounts, Sessions: a.Sessions, Provider: provider, Origin: origin,
 		SignIns: admin.SignIns{Limit: signIns, Client: frame.Client},
 		Hasher:  a.Hasher, Gate: a.Store,
