@@ -74,8 +74,12 @@ var table = []walked{
 
 	{http.MethodGet, "/admin/regions/:region/gate/", reads, http.StatusOK, "", 0},
 	{http.MethodPost, "/admin/regions/:region/gate/", changes, http.StatusUnprocessableEntity, "", 0},
+	{http.MethodGet, "/admin/regions/:region/gate/preview/", reads, http.StatusSeeOther, "", 0},
 	{http.MethodPost, "/admin/regions/:region/gate/preview/", changes, http.StatusOK, "", 0},
 	{http.MethodGet, "/admin/regions/:region/testers/", reads, http.StatusOK, "", 0},
+	{http.MethodGet, "/admin/regions/:region/testers/find/", reads, http.StatusSeeOther, "", 0},
+	{http.MethodGet, "/admin/regions/:region/testers/set/", reads, http.StatusSeeOther, "", 0},
+	{http.MethodGet, "/admin/regions/:region/testers/import/", reads, http.StatusSeeOther, "", 0},
 	{http.MethodPost, "/admin/regions/:region/testers/find/", reads, http.StatusUnprocessableEntity, "", 0},
 	{http.MethodPost, "/admin/regions/:region/testers/set/", changes, http.StatusUnprocessableEntity, "", 0},
 	{http.MethodPost, "/admin/regions/:region/testers/clear/", changes, http.StatusSeeOther, "", 0},

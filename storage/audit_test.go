@@ -6,6 +6,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"strconv"
@@ -191,13 +192,20 @@ func TestNoEntryWithoutItsChangeAndNoChangeWithoutItsEntry(t *testing.T) {
 // that removes them. A new one has to explain itself here.
 func TestTheStoreOnlyAddsToTheAudit(t *testing.T) {
 	t.Parallel()
-	packages, err := parser.ParseDir(token.NewFileSet(), ".", nil, 0)
-	if err != nil {
-		t.Fatal(err)
+	names, err := filepath.Glob("*.go")
+	if err != nil || len(names) < 20 {
+		t.Fatal(names, err)
 	}
 	named := regexp.MustCompile(`\baudit\b`)
 	var found []string
-	for _, file := range packages["storage"].Files {
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
 		ast.Inspect(file, func(n ast.Node) bool {
 			if literal, ok := n.(*ast.BasicLit); ok && literal.Kind == token.STRING && named.MatchString(literal.Value) {
 				text, _ := strconv.Unquote(literal.Value)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -41,13 +40,6 @@ func (w *world) refusedLetters(r *bridge.Region, devices ...string) (ids []bridg
 		ids = append(ids, l.ID)
 	}
 	return ids
-}
-
-// forget empties the audit of what a test began with.
-func (w *world) forget() {
-	w.Helper()
-	_, _, err := w.Prune(w.ctx, bridge.PruneCutoffs{Audit: time.Now().Add(time.Hour)}, false)
-	w.ok(err)
 }
 
 // noted gives the audit, the newest first, but for the regions that the world
