@@ -115,9 +115,14 @@ func (d alerts) save(r *Request) error {
 		return err
 	}
 	form, changed := typedAlertForm(fields), *r.Region
-	problems := form.apply(r, &changed.Settings.Alert)
+	set := r.Region.Settings.Alert
+	problems := form.apply(r, &set)
+	changed.MoveAlerts(set)
 	typedSecret(r, fields, "webhook_secret", &changed.AlertSecret, problems)
 	typedSecret(r, fields, "ntfy_token", &changed.AlertToken, problems)
+	if r.Region.AlertToken != "" && changed.AlertToken == "" && set.NtfyURL != "" && fields.Get("ntfy_token_gone") == "" && problems["ntfy_token"] == "" {
+		problems["ntfy_token"] = r.T("alerts.token_again")
+	}
 	d.reachable(r, changed.Settings.Alert, problems)
 	if len(problems) > 0 {
 		return d.again(r, http.StatusUnprocessableEntity, form, problems, false)

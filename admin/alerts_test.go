@@ -123,6 +123,31 @@ func TestAlertsSayWhatIsWrongBesideTheField(t *testing.T) {
 	}
 }
 
+// TestATokenStaysWithItsServer: whoever may type another address of ntfy does not
+// get the stored token sent to it.
+func TestATokenStaysWithItsServer(t *testing.T) {
+	w := oneWorld(t, "DESKBRIDGE_EGRESS_ALLOW=127.0.0.1")
+	address, _ := hooks(t)
+	admin := w.person("admin", staff.RegionAdmin, w.north)
+	save := func(more url.Values) answer {
+		form := url.Values{"version": {admin.get(northAlerts).hidden("version")}, "minutes": {"30"}}
+		for name, values := range more {
+			form[name] = values
+		}
+		return admin.post(northAlerts, form)
+	}
+	save(url.Values{"ntfy_url": {address + "/one"}, "ntfy_token": {"first-token"}}).leads(northAlerts + "?done=saved")
+	save(url.Values{"ntfy_url": {address + "/two"}}).is(http.StatusUnprocessableEntity).says("Type the token again")
+	if r := w.stored("north"); r.AlertToken != "first-token" || r.Settings.Alert.NtfyURL != address+"/one" {
+		t.Fatalf("token %q for %s", string(r.AlertToken), r.Settings.Alert.NtfyURL)
+	}
+	save(url.Values{"ntfy_url": {address + "/two"}, "ntfy_token": {"second-token"}}).leads(northAlerts + "?done=saved")
+	save(url.Values{"ntfy_url": {address + "/three"}, "ntfy_token_gone": {"on"}}).leads(northAlerts + "?done=saved")
+	if r := w.stored("north"); r.AlertToken != "" || r.Settings.Alert.NtfyURL != address+"/three" {
+		t.Fatalf("token %q for %s", string(r.AlertToken), r.Settings.Alert.NtfyURL)
+	}
+}
+
 func TestTwoAdminsChangeAlerts(t *testing.T) {
 	eachWorld(t, func(w *world) {
 		anna, bert := w.person("anna", staff.RegionAdmin, w.north), w.person("bert", staff.RegionAdmin, w.north)

@@ -53,6 +53,15 @@ func (s AlertSettings) Check() error {
 	return errors.Join(problems...)
 }
 
+// MoveAlerts gives the region other settings of notices. If ntfy's address is
+// another than before, its token is dropped: it belongs to the old server.
+func (r *Region) MoveAlerts(set AlertSettings) {
+	if set.NtfyURL != r.Settings.Alert.NtfyURL {
+		r.AlertToken = ""
+	}
+	r.Settings.Alert = set
+}
+
 // IsEmail says whether a text is a bare address that is the same to everybody.
 func IsEmail(text string) bool {
 	parsed, err := mail.ParseAddress(text)

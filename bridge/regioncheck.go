@@ -96,6 +96,7 @@ var fieldSentences = map[string]string{
 	"secret_form":     "A secret is one line of at most 1000 visible ASCII characters.",
 	"keys_form":       "These are no public keys that can be used: %s.",
 	"token_again":     "The address has changed. Type the token of the new Zammad: the old one is not sent to another address.",
+	"ntfy_again":      "The address of ntfy has changed. Give its token again: the old one is not sent to another address.",
 	"managed":         "%s sets this. Take it back first, to set it here.",
 	"unknown_field":   "There is no such field.",
 	"forbidden_field": "This field cannot be set here.",
@@ -174,6 +175,9 @@ func (rules RegionRules) CheckChange(from, to *Region) (FieldErrors, error) {
 				errs.Add(field, "token_again")
 			}
 		}
+	}
+	if from.Settings.Alert.NtfyURL != to.Settings.Alert.NtfyURL && to.Settings.Alert.NtfyURL != "" && from.AlertToken != "" && to.AlertToken == "" {
+		errs.Add("alert_token", "ntfy_again")
 	}
 	before := rules.Check(from)
 	for _, e := range rules.Check(to) {

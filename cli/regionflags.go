@@ -64,7 +64,9 @@ func (f *regionFlags) apply(s *invocation, region *bridge.Region) error {
 	assign(&set.RetentionDays, f.RetentionDays)
 	f.fileFlags.apply(set)
 	f.rightsFlags.apply(set)
-	f.alertFlags.apply(&set.Alert)
+	notices := set.Alert
+	f.alertFlags.apply(&notices)
+	region.MoveAlerts(notices)
 	if set.TitlePattern == "compat" {
 		set.TitlePattern = bridge.CompatTitlePattern
 	}
