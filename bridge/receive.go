@@ -13,7 +13,8 @@ import (
 // again before it counts as somebody else's: the answer that tells us the
 // ticket's number may still be on its way.
 //
-// Failure policy: if it takes longer, reconciliation finds the ticket.
+// Failure policy: if it takes longer, reconciliation finds the ticket, or whoever
+// finds the message that opened it reads the whole ticket.
 const unknownTries = 3
 
 // wholeTicketFrom is the number of unknown articles from which one call for the

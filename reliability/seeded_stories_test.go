@@ -161,6 +161,17 @@ func TestStories(t *testing.T) {
 			w.write(other, false, "") // reconciliation does not look further back from now on
 			w.wait(time.Minute)
 		},
+		"the pump still rests after searches that failed when an answer comes into a ticket unknown here": func(w *world) {
+			other, one := w.says("north-1"), w.unheard("north-0")
+			w.net.set(&fault{kind: masked, only: "search", times: 100_000})
+			w.wait(390 * time.Second) // long enough to rest for minutes
+			w.net.clear()
+			w.write(one, false, "")
+			w.wait(125 * time.Second)
+			w.write(other, false, "")
+			w.wait(20 * time.Second)
+			w.write(other, false, "")
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
