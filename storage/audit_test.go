@@ -108,7 +108,7 @@ func TestTheAuditIsKeptAsLongAsItIsSet(t *testing.T) {
 			cut    time.Time
 			counts int
 			left   int
-		}{{time.Time{}, 0, 1}, {at.Add(time.Millisecond), 2, 0}} {
+		}{{time.Time{}, 0, 1}, {at, 0, 1}, {at.Add(time.Millisecond), 1, 0}} {
 			dry, _, err := w.Prune(w.ctx, bridge.PruneCutoffs{Audit: c.cut}, true)
 			w.ok(err)
 			counts, _, err := w.Prune(w.ctx, bridge.PruneCutoffs{Audit: c.cut}, false)
