@@ -4,6 +4,8 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
+	"mime"
+	"net/http"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -23,6 +25,26 @@ type CSV struct{ w *csv.Writer }
 func NewCSV(w io.Writer, head ...string) *CSV {
 	c := &CSV{csv.NewWriter(w)}
 	c.w.UseCRLF = true
+	cells := make([]any, len(head))
+	for i, name := range head {
+		cells[i] = name
+	}
+	_ = c.Row(cells...) // csv.Writer keeps its error
+	return c
+}
+
+// Spreadsheet begins a table that people open with a click: as a file of that
+// name, with a byte order mark, without which Excel takes UTF-8 for something
+// else, and in German with semicolons, since its numbers have commas.
+func (r *Request) Spreadsheet(name string, head ...string) *CSV {
+	r.Header("Content-Type", "text/csv; charset=utf-8")
+	r.Header("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": name}))
+	r.Status(http.StatusOK)
+	_, _ = io.WriteString(r.Writer, "\ufeff") // an error comes again with the table's
+	c := &CSV{csv.NewWriter(r.Writer)}
+	if c.w.UseCRLF = true; r.Language == "de" {
+		c.w.Comma = ';'
+	}
 	cells := make([]any, len(head))
 	for i, name := range head {
 		cells[i] = name

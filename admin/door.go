@@ -38,18 +38,15 @@ import (
 
 // Deps are what the console needs.
 type Deps struct {
-	Regions  *bridge.Regions
-	Accounts *staff.Accounts
-	Sessions *Sessions
-	Hasher   bridge.Hasher // of device ids that are typed in
-	Gate     GateStore
-	Alerts   AlertDeps
-	Provider *Provider // nil: people sign in with passwords only
-	Origin   string    // address of the console without /admin/, for links
-	SignIns  SignIns
-	Log      *slog.Logger
-	Now      func() time.Time
-
+	Regions     *bridge.Regions
+	Accounts    *staff.Accounts
+	Sessions    *Sessions
+	Hasher      bridge.Hasher // of device ids that are typed in
+	Gate        GateStore
+	Alerts      AlertDeps
+	Provider    *Provider // nil: people sign in with passwords only
+	Origin      string    // address of the console without /admin/, for links
+	SignIns     SignIns
 	Team        *author.Chat // the staff's own chat
 	TeamSockets *author.Sockets
 
@@ -59,6 +56,21 @@ type Deps struct {
 	// Examine tries out a region's Zammad.
 	Examine   func(context.Context, *bridge.Region) []bridge.Finding
 	PublicURL string // at which devices and Zammad reach this installation; empty: not known
+
+	Statistics bridge.StatisticsStore
+	Experiment bridge.ExperimentStore
+	Chats      bridge.ChatListStore
+	Audit      bridge.AuditStore
+	Closer     *bridge.Closer
+	Eraser     *bridge.Eraser
+	TicketURL  func(*bridge.Region, bridge.TicketID) string
+	// DeskSilent says since when a region's Zammad has not answered (zero: it
+	// does), and whether it was called at all since the process runs.
+	DeskSilent func(*bridge.Region) (since time.Time, called bool)
+
+	Log *slog.Logger
+	Now func() time.Time
+	Work
 }
 
 // Door answers the console's requests.
@@ -99,6 +111,9 @@ func (d *Door) routes() []route {
 		people{d}.routes(),
 		team{d}.routes(),
 		alerts{d}.routes(),
+		numbers{d}.routes(),
+		chatList{d}.routes(),
+		letterPages{d}.routes(), deliveryPages{d}.routes(), jobPages{d}.routes(), auditPages{d}.routes(),
 	)
 }
 

@@ -3,7 +3,6 @@ package admin
 import (
 	"net/http"
 
-	"deskbridge/bridge"
 	"deskbridge/staff"
 )
 
@@ -19,7 +18,11 @@ func (d *Door) homeRoutes() []route {
 	}
 }
 
-// home lists the regions that the person may see.
+// home lists the regions that the person may see, and how each stands.
 func (d *Door) home(r *Request) error {
-	return r.Show("home", struct{ Regions []*bridge.Region }{r.Person.Sees(d.Regions.All())})
+	standings, err := numbers{d}.standings(r, r.Person.Sees(d.Regions.All()))
+	if err != nil {
+		return err
+	}
+	return r.Show("home", struct{ Regions []standing }{standings})
 }

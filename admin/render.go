@@ -12,6 +12,7 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 
@@ -146,7 +147,12 @@ func (v *views) functions(l string) template.FuncMap {
 		// t gives a text by its key.
 		"t": func(key string, args ...any) string { return v.text(l, key, args...) },
 		// number writes a number as the language does: 1.234 or 1,234.
-		"number": func(n any) string { return v.print[l].Sprint(n) },
+		"number": func(n any) string {
+			if small, ok := n.(int); ok && small >= 0 && small < 1000 {
+				return strconv.Itoa(small) // the same in all languages, and tables are full of them
+			}
+			return v.print[l].Sprint(n)
+		},
 		// moment writes a time in a zone: {{moment .Data.At .Zone}}; empty for the zero time.
 		"moment": func(t time.Time, zone *time.Location) string { return moment(l, t, zone) },
 		// machine writes a time for <time datetime="...">.

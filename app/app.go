@@ -136,7 +136,7 @@ func (a *App) assemble(ctx context.Context) error {
 	})
 	a.files = bridge.NewAttachments(bridge.AttachmentsDeps{Files: a.Store, Desk: a.Desk, Now: a.now})
 	a.eraser = bridge.NewEraser(bridge.EraserDeps{
-		Store: a.Store, Desk: a.Desk, Regions: a.Regions, Exposures: a.exposures, Publisher: a.watermarks,
+		Store: a.Store, Chats: a.Store, Desk: a.Desk, Regions: a.Regions, Exposures: a.exposures, Publisher: a.watermarks,
 		Log: a.log, Now: a.now, Horizon: a.cfg.Zammad.WriteHorizon,
 	})
 	a.Accounts = staff.NewAccounts(staff.Deps{Store: a.Store, Log: a.log, Now: a.now})
@@ -148,9 +148,11 @@ func (a *App) assemble(ctx context.Context) error {
 	keeper := bridge.NewKeeper(bridge.KeeperDeps{
 		Jobs: a.Store, Lanes: a.Store, Regions: a.Regions, Publisher: a.watermarks, Log: a.log, Now: a.now,
 		DeliveryDays: a.cfg.Retention.DeliveryDays, ExposureDays: a.cfg.Retention.ExposureDays, JobRunDays: a.cfg.Retention.JobRunDays,
-		AuditDays: a.cfg.Retention.AuditDays,
+		StatisticsDays: a.cfg.Retention.StatisticsDays,
+		AuditDays:      a.cfg.Retention.AuditDays,
 	})
 	a.Alerts = a.newAlerts()
+	tally := bridge.NewTally(bridge.TallyDeps{Store: a.Store, Regions: a.Regions, Now: a.now, ExposureDays: a.cfg.Retention.ExposureDays})
 	a.Jobs, err = jobs.New(jobs.Deps{
 		Store: a.Store, Instance: a.cfg.Instance, Now: a.now, Log: a.log,
 		Jobs: []jobs.Job{
@@ -158,6 +160,7 @@ func (a *App) assemble(ctx context.Context) error {
 			{Name: "reconcile", Schedule: a.cfg.Jobs.Reconcile, Run: a.receiver.Reconcile, Quiet: true},
 			{Name: "outbox-sweep", Schedule: a.cfg.Jobs.OutboxSweep, Run: keeper.Sweep, Quiet: true},
 			{Name: "alert", Schedule: a.cfg.Jobs.Alert, Run: a.Alerts.Run, Quiet: true},
+			{Name: "tally", Schedule: a.cfg.Jobs.Tally, Run: tally.Run, Quiet: true},
 		},
 	})
 	return err

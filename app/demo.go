@@ -144,6 +144,9 @@ func (d *demo) run(ctx context.Context, sim *simulation) (err error) {
 			return err
 		}
 	}
+	if err := d.inventYear(ctx, a); err != nil {
+		return err
+	}
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"deskbridge/bridge"
 	"deskbridge/server"
 	"deskbridge/zammad"
 )
@@ -65,6 +66,19 @@ func (d *deskCalls) note(c zammad.Call) {
 	case !known || since.IsZero():
 		d.silent[c.BaseURL] = d.now()
 	}
+}
+
+// silentSince says since when a region's Zammad has not answered; the zero time
+// if it does. It says false for one that was not called yet.
+func (d *deskCalls) silentSince(r *bridge.Region) (since time.Time, called bool) {
+	url, err := zammad.NormalizeURL(r.Settings.ZammadURL)
+	if err != nil {
+		return time.Time{}, false
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	since, called = d.silent[url]
+	return since, called
 }
 
 // report counts the Zammads that were called and those that are silent. Their

@@ -61,8 +61,8 @@ func openBareReader(ctx context.Context, path string, queries ...string) (*bare,
 	return b, b.prepare(ctx, queries)
 }
 
-// openBareMySQL opens a database of a server.
-func openBareMySQL(ctx context.Context, rawURL string, queries ...string) (*bare, error) {
+// plainMySQL opens a database of a server, with a round trip for a query.
+func plainMySQL(rawURL string) (*sql.DB, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		return nil, err
@@ -70,12 +70,21 @@ func openBareMySQL(ctx context.Context, rawURL string, queries ...string) (*bare
 	c := mysql.NewConfig()
 	c.User, c.Net, c.Addr, c.DBName = u.User.Username(), "tcp", u.Host, strings.Trim(u.Path, "/")
 	c.Passwd, _ = u.User.Password()
-	c.Collation, c.ClientFoundRows = "utf8mb4_bin", true
+	c.Collation, c.ClientFoundRows, c.InterpolateParams = "utf8mb4_bin", true, true
 	connector, err := mysql.NewConnector(c)
 	if err != nil {
 		return nil, err
 	}
-	b := newBare(sql.OpenDB(readCommitted{connector}), clients)
+	return sql.OpenDB(readCommitted{connector}), nil
+}
+
+// openBareMySQL is plainMySQL with prepared statements.
+func openBareMySQL(ctx context.Context, rawURL string, queries ...string) (*bare, error) {
+	db, err := plainMySQL(rawURL)
+	if err != nil {
+		return nil, err
+	}
+	b := newBare(db, clients)
 	b.lock = " FOR UPDATE"
 	for i, q := range queries {
 		queries[i] = b.locking(q)

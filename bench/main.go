@@ -108,6 +108,9 @@ func run(ctx context.Context, out io.Writer, o options) (err error) {
 	if err := printStreams(ctx, out, p, o); err != nil {
 		return err
 	}
+	if err := printConsole(ctx, out, p, o); err != nil {
+		return err
+	}
 	if err := printMemory(ctx, out, o); err != nil {
 		return err
 	}

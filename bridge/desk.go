@@ -49,6 +49,9 @@ type Desk interface {
 	// group's rule says: one call. It is for a message that met a ticket which
 	// was closed in the same moment. It gives the ticket as it is then.
 	Reopen(ctx context.Context, r *Region, id TicketID) (Ticket, error)
+	// Close closes a ticket by the hand of somebody who may, and gives the
+	// ticket as it is then: one call.
+	Close(ctx context.Context, r *Region, id TicketID) (Ticket, error)
 	// Note writes an internal note for the agents: one call. Its message id is
 	// the UUID's, so Find settles doubt about it too.
 	Note(ctx context.Context, r *Region, n Note) error

@@ -33,6 +33,7 @@ const (
 // EraserDeps is what the Eraser needs.
 type EraserDeps struct {
 	Store     RightsStore
+	Chats     ChatListStore
 	Desk      Desk
 	Regions   *Regions
 	Exposures *Exposures
@@ -61,11 +62,26 @@ func NewEraser(deps EraserDeps) *Eraser {
 // is durable, and the desk follows. The error is ErrChatNotFound if nothing is
 // stored of the device and no erasure has this receipt.
 func (e *Eraser) Erase(ctx context.Context, r *Region, d DeviceHash, receipt string) error {
+	return e.erase(ctx, r, d, receipt, "")
+}
+
+// EraseChat is Erase for the device of a chat, as its user has asked the staff
+// to; the context's actor is noted. The error is ErrChatNotFound if the region
+// has no such chat.
+func (e *Eraser) EraseChat(ctx context.Context, r *Region, id ChatID, receipt string) error {
+	chat, err := e.Chats.Chat(ctx, r.ID, id)
+	if err != nil {
+		return err
+	}
+	return e.erase(ctx, r, chat.Device, receipt, fmt.Sprintf("chat %d", id))
+}
+
+func (e *Eraser) erase(ctx context.Context, r *Region, d DeviceHash, receipt, subject string) error {
 	e.Exposures.Forget(r.ID, d)
 	var random [10]byte
 	rand.Read(random[:]) // never fails (crypto/rand)
 	err := e.Store.Erase(ctx, Erasing{
-		Region: r, Device: d, Receipt: HashReceipt(receipt), Horizon: e.Horizon, Now: e.Now(),
+		Region: r, Device: d, Receipt: HashReceipt(receipt), Horizon: e.Horizon, Subject: subject, Now: e.Now(),
 		Neutral: "erased-" + strings.ToLower(base32.StdEncoding.EncodeToString(random[:])),
 	})
 	if err != nil {

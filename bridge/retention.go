@@ -8,11 +8,12 @@ import (
 
 // Defaults of how long things are kept that belong to no region.
 const (
-	DefaultDeliveryDays = 7  // raw webhook deliveries
-	DefaultExposureDays = 90 // the gate's decisions
-	DefaultJobRunDays   = 90 // records of jobs
-	erasureDays         = 30 // receipts of erasures that are done
-	alertDays           = 90 // notices that somebody waited
+	DefaultDeliveryDays   = 7    // raw webhook deliveries
+	DefaultExposureDays   = 90   // the gate's decisions
+	DefaultJobRunDays     = 90   // records of jobs
+	DefaultStatisticsDays = 1100 // numbers of hours: three years
+	erasureDays           = 30   // receipts of erasures that are done
+	alertDays             = 90   // notices that somebody waited
 )
 
 // unclaimedAfter is how long a content waits for the message that takes it. It
@@ -28,8 +29,8 @@ type KeeperDeps struct {
 	Log       *slog.Logger
 	Now       func() time.Time
 	// Days; zero means the default.
-	DeliveryDays, ExposureDays, JobRunDays int
-	AuditDays                              int // zero: the audit is kept for ever
+	DeliveryDays, ExposureDays, JobRunDays, StatisticsDays int
+	AuditDays                                              int // zero: the audit is kept for ever
 }
 
 // Keeper keeps house: what is older than the retention goes, and lanes that
@@ -41,7 +42,7 @@ func NewKeeper(deps KeeperDeps) *Keeper {
 	for _, d := range []struct {
 		days *int
 		def  int
-	}{{&deps.DeliveryDays, DefaultDeliveryDays}, {&deps.ExposureDays, DefaultExposureDays}, {&deps.JobRunDays, DefaultJobRunDays}} {
+	}{{&deps.DeliveryDays, DefaultDeliveryDays}, {&deps.ExposureDays, DefaultExposureDays}, {&deps.JobRunDays, DefaultJobRunDays}, {&deps.StatisticsDays, DefaultStatisticsDays}} {
 		if *d.days == 0 {
 			*d.days = d.def
 		}
@@ -57,7 +58,8 @@ func (k *Keeper) Prune(ctx context.Context, dryRun bool) (map[string]int, error)
 	cutoffs := PruneCutoffs{
 		Regions: make(map[RegionID]time.Time), Files: make(map[RegionID]time.Time), Unclaimed: now.Add(-unclaimedAfter),
 		Deliveries: days(k.DeliveryDays), Exposures: days(k.ExposureDays), JobRuns: days(k.JobRunDays), Erasures: days(erasureDays),
-		Expired: now, Alerts: days(alertDays),
+		Statistics: days(k.StatisticsDays),
+		Expired:    now, Alerts: days(alertDays),
 	}
 	if k.AuditDays > 0 {
 		cutoffs.Audit = days(k.AuditDays)

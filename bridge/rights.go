@@ -48,6 +48,7 @@ type Erasing struct {
 	Receipt ReceiptHash
 	Neutral string        // takes the place of the alias in the desk
 	Horizon time.Duration // how long a cut-off write may still be running
+	Subject string        // for the audit, where staff asks for it; empty: the user did
 	Now     time.Time
 }
 

@@ -244,6 +244,9 @@ type Store interface {
 	RightsStore
 	JobStore
 	OverviewStore
+	StatisticsStore
+	ChatListStore
+	ExperimentStore
 	ChangeStore
 	AuditStore
 	AlertStore

@@ -162,6 +162,13 @@ type KnownTicket struct {
 	CheckedAt time.Time          // the ChangedAt up to which visibility was compared
 }
 
+// JobInfo describes a job for a list.
+type JobInfo struct {
+	Name     string    `json:"name"`
+	Schedule string    `json:"schedule"`
+	Next     time.Time `json:"next"` // next tick, UTC
+}
+
 // RunLease begins the name of the lease that is held while a job runs; the
 // job's name follows.
 const RunLease = "run:"
@@ -196,6 +203,7 @@ type PruneCutoffs struct {
 	JobRuns    time.Time
 	Erasures   time.Time // that are done
 	Alerts     time.Time
+	Statistics time.Time
 	Audit      time.Time // zero: it is kept for ever
 	Expired    time.Time // sessions, one-time links and overrides that ended before then
 }

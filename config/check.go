@@ -65,6 +65,7 @@ func (l *loader) check() {
 	l.number("retention.delivery_days", int64(c.Retention.DeliveryDays), 1, 3650)
 	l.number("retention.exposure_days", int64(c.Retention.ExposureDays), 1, 3650)
 	l.number("retention.job_run_days", int64(c.Retention.JobRunDays), 1, 3650)
+	l.number("retention.statistics_days", int64(c.Retention.StatisticsDays), 1, 3650)
 	l.number("retention.audit_days", int64(c.Retention.AuditDays), 0, 36500)
 	l.number("author.days", int64(c.Author.Days), 1, 3650)
 	l.console()
@@ -75,6 +76,7 @@ func (l *loader) check() {
 	l.want(isSchedule(c.Jobs.OutboxSweep), "jobs.outbox_sweep", scheduleForm)
 	l.want(isSchedule(c.Jobs.Alert), "jobs.alert", scheduleForm)
 	l.smtp(c.SMTP)
+	l.want(isSchedule(c.Jobs.Tally), "jobs.tally", scheduleForm)
 	l.want(slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level), "log.level", "debug, info, warn or error")
 	l.want(slices.Contains([]string{"text", "json"}, c.Log.Format), "log.format", "text or json")
 }

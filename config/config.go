@@ -203,6 +203,9 @@ type Jobs struct {
 	// Tells the staff of regions who waits for an answer for too long. Default
 	// "@every 1m": so much later than the region wants may a notice come.
 	Alert string `yaml:"alert" env:"ALERT"`
+	// Counts chats, messages and answers for the console's numbers. Default
+	// "@every 5m": so old they may be.
+	Tally string `yaml:"tally" env:"TALLY"`
 }
 
 // Retention says how long records are kept that belong to no region's own
@@ -214,6 +217,9 @@ type Retention struct {
 	ExposureDays int `yaml:"exposure_days" env:"EXPOSURE_DAYS"`
 	// Run records of jobs, in days. Default 90.
 	JobRunDays int `yaml:"job_run_days" env:"JOB_RUN_DAYS"`
+	// Numbers of chats, messages and answers by the hour, in days. Default 1100,
+	// three years. They name nobody and stay when the chats themselves go.
+	StatisticsDays int `yaml:"statistics_days" env:"STATISTICS_DAYS"`
 	// The audit: who changed what, in days. Default 1095, which is three years;
 	// 0 keeps it for ever.
 	AuditDays int `yaml:"audit_days" env:"AUDIT_DAYS"`
@@ -288,8 +294,8 @@ func Default() Config {
 			BodyBytes: 1 << 20, Files: 5, FileBytes: 10 << 20, MessageFileBytes: 20 << 20, WebhookBodyBytes: 10 << 20,
 		},
 		CORS:      CORS{Origins: []string{"*"}},
-		Jobs:      Jobs{Prune: "0 17 * * * *", Reconcile: "@every 30s", OutboxSweep: "@every 1m", Alert: "@every 1m"},
-		Retention: Retention{DeliveryDays: 7, ExposureDays: 90, JobRunDays: 90, AuditDays: 1095},
+		Jobs:      Jobs{Prune: "0 17 * * * *", Reconcile: "@every 30s", OutboxSweep: "@every 1m", Alert: "@every 1m", Tally: "@every 5m"},
+		Retention: Retention{DeliveryDays: 7, ExposureDays: 90, JobRunDays: 90, StatisticsDays: 1100, AuditDays: 1095},
 		Author:    Author{Days: 30},
 		Console:   Console{Enabled: true, SessionHours: 12, IdleMinutes: 60},
 		Log:       Log{Level: "info", Format: "text"},

@@ -132,6 +132,11 @@ func (s jobs) Prune(ctx context.Context, c bridge.PruneCutoffs, dryRun bool) (ma
 			}
 		}
 	}
+	gone, err := s.pruneStatistics(ctx, c, dryRun)
+	counts["statistics"] += gone
+	if err != nil {
+		return counts, changes, err
+	}
 	files, err := s.pruneFiles(ctx, c, dryRun)
 	counts["files"] += files
 	if err != nil {

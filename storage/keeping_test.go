@@ -56,7 +56,7 @@ func TestPruneRemovesWhatTheDryRunCounted(t *testing.T) {
 
 		cut := start.Add(24 * time.Hour)
 		cutoffs := bridge.PruneCutoffs{Regions: map[bridge.RegionID]time.Time{old.ID: cut}, Deliveries: cut, Exposures: cut, JobRuns: cut, Expired: cut}
-		want := map[string]int{"alerts": 0, "chats": 121, "messages": 121, "attachments": 0, "audit": 0, "files": 0, "devices": 60, "deliveries": 1, "erasures": 0, "exposures": 1, "job_runs": 1, "sessions": 0, "staff_links": 0, "testers": 1}
+		want := map[string]int{"alerts": 0, "chats": 121, "messages": 121, "attachments": 0, "audit": 0, "files": 0, "devices": 60, "deliveries": 1, "erasures": 0, "exposures": 1, "job_runs": 1, "sessions": 0, "staff_links": 0, "statistics": 0, "testers": 1}
 		counts, changes, err := w.Prune(w.ctx, cutoffs, true)
 		w.ok(err)
 		if d := cmp.Diff(want, counts); d != "" {

@@ -50,13 +50,13 @@ func (w *world) forget() {
 	w.ok(err)
 }
 
-// noted gives the audit, the newest first, without what differs from run to run.
+// noted gives the audit, the newest first, but for the regions that the world
+// itself has added.
 func (w *world) noted(q bridge.AuditQuery) []bridge.AuditEntry {
 	w.Helper()
 	q.Limit = 1000
 	entries, err := w.Audit(w.ctx, q)
 	w.ok(err)
-	// How the world was made is no part of what a test does.
 	return slices.DeleteFunc(entries, func(e bridge.AuditEntry) bool { return e.Action == "region.add" })
 }
 

@@ -56,7 +56,10 @@ func (s rights) Erase(ctx context.Context, e bridge.Erasing) error {
 		_, err = exec(tx, "INSERT INTO erasures (region_id, receipt_hash, desk_id, rule, alias, neutral, traces, settled_at, erased_at, due, claim_id, claimed_until, attempts, refusals, reason, finished_at)"+
 			" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', 0, 0, 0, '', NULL)",
 			e.Region.ID, e.Receipt[:], w.desk, string(e.Region.Settings.WithDefaults().Erasure), d.alias, e.Neutral, string(traces), w.settled, milli(e.Now), milli(e.Now))
-		return err
+		if err != nil || e.Subject == "" {
+			return err
+		}
+		return s.note(ctx, tx, bridge.AuditEntry{Region: e.Region.ID, Action: "device.erase", Subject: e.Subject})
 	})
 }
 

@@ -89,6 +89,9 @@ type Store struct {
 	people
 	credentials
 	apiTokens
+	statistics
+	chatList
+	experiment
 }
 
 var (
@@ -127,7 +130,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open database: %w", err), db.shut())
 	}
-	return &Store{db, chats{db}, lanes{db}, tickets{db}, inbox{db}, regions{db}, testers{db}, rights{db}, jobs{db}, files{db}, audit{db}, alerts{db}, people{db}, credentials{db}, apiTokens{db}}, nil
+	return &Store{db, chats{db}, lanes{db}, tickets{db}, inbox{db}, regions{db}, testers{db}, rights{db}, jobs{db}, files{db}, audit{db}, alerts{db}, people{db}, credentials{db}, apiTokens{db}, statistics{db}, chatList{db}, experiment{db}}, nil
 }
 
 // Close closes all connections. Calls that are running fail.
@@ -165,7 +168,7 @@ func gormConfig() *gorm.Config {
 
 // expected lists the errors that are answers and not failures of the store.
 var expected = []error{
-	bridge.ErrClaimLost, bridge.ErrTicketUnknown, bridge.ErrTesterUnknown, bridge.ErrRegionExists, bridge.ErrRegionChanged,
+	bridge.ErrClaimLost, bridge.ErrTicketUnknown, bridge.ErrTicketRead, bridge.ErrTesterUnknown, bridge.ErrRegionExists, bridge.ErrRegionChanged,
 	context.Canceled, context.DeadlineExceeded, ErrWrongKey,
 	staff.ErrNobody, staff.ErrLoginTaken, staff.ErrChanged, staff.ErrLastOperator, staff.ErrHasHistory,
 	staff.ErrLocked, staff.ErrCode, staff.ErrLink, staff.ErrHasAccounts, staff.ErrLinked,

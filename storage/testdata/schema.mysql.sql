@@ -158,6 +158,7 @@ CREATE TABLE `chats` (
   KEY `chats_lane` (`desk_id`,`lane_due`),
   KEY `chats_device` (`device_id`),
   KEY `chats_age` (`region_id`,`last_message_at`),
+  KEY `chats_opened` (`region_id`,`created_at`),
   KEY `chats_waiting` (`region_id`,`waiting_since`),
   CONSTRAINT `chats_of_device` FOREIGN KEY (`device_id`) REFERENCES `devices` (`id`),
   CONSTRAINT `chats_region` FOREIGN KEY (`region_id`) REFERENCES `regions` (`id`)
@@ -188,6 +189,7 @@ CREATE TABLE `deliveries` (
   UNIQUE KEY `deliveries_key` (`region_id`,`delivery_key`),
   KEY `deliveries_due` (`outcome`,`due`),
   KEY `deliveries_age` (`received_at`),
+  KEY `deliveries_region` (`region_id`,`received_at`),
   CONSTRAINT `deliveries_region` FOREIGN KEY (`region_id`) REFERENCES `regions` (`id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
@@ -255,6 +257,7 @@ CREATE TABLE `exposures` (
   PRIMARY KEY (`region_id`,`device_hash`,`day`),
   KEY `exposures_age` (`told_at`),
   KEY `exposures_newest` (`region_id`,`told_at`),
+  KEY `exposures_told` (`region_id`,`told_at`,`served`,`reason`),
   CONSTRAINT `exposures_region` FOREIGN KEY (`region_id`) REFERENCES `regions` (`id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
@@ -314,6 +317,7 @@ CREATE TABLE `messages` (
   UNIQUE KEY `messages_key` (`device_id`,`client_key`),
   KEY `messages_seq` (`device_id`,`seq`),
   KEY `messages_chat` (`chat_id`,`status`),
+  KEY `messages_story` (`chat_id`,`created_at`,`author`,`automatic`,`retracted`),
   CONSTRAINT `messages_of_chat` FOREIGN KEY (`chat_id`) REFERENCES `chats` (`id`),
   CONSTRAINT `messages_of_device` FOREIGN KEY (`device_id`) REFERENCES `devices` (`id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
@@ -341,6 +345,7 @@ CREATE TABLE `outbox` (
   PRIMARY KEY (`id`),
   KEY `outbox_lane` (`chat_id`,`dead`),
   KEY `outbox_message` (`message_id`),
+  KEY `outbox_kind` (`kind`,`chat_id`,`dead`,`created_at`),
   CONSTRAINT `outbox_of_chat` FOREIGN KEY (`chat_id`) REFERENCES `chats` (`id`),
   CONSTRAINT `outbox_of_message` FOREIGN KEY (`message_id`) REFERENCES `messages` (`id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
@@ -418,6 +423,30 @@ CREATE TABLE `staff_regions` (
   KEY `staff_regions_region` (`region_id`),
   CONSTRAINT `staff_regions_region` FOREIGN KEY (`region_id`) REFERENCES `regions` (`id`),
   CONSTRAINT `staff_regions_staff` FOREIGN KEY (`staff_id`) REFERENCES `staff` (`id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
+CREATE TABLE `statistics` (
+  `region_id` bigint NOT NULL,
+  `hour` bigint NOT NULL,
+  `invented` tinyint NOT NULL,
+  `chats_opened` bigint NOT NULL,
+  `messages_user` bigint NOT NULL,
+  `messages_agent` bigint NOT NULL,
+  `failed` bigint NOT NULL,
+  `answered` bigint NOT NULL,
+  `answer_times` varchar(1000) NOT NULL,
+  `asked_served` bigint NOT NULL,
+  `asked_unserved` bigint NOT NULL,
+  PRIMARY KEY (`region_id`,`hour`,`invented`),
+  CONSTRAINT `statistics_region` FOREIGN KEY (`region_id`) REFERENCES `regions` (`id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
+CREATE TABLE `tallies` (
+  `region_id` bigint NOT NULL,
+  `hour` bigint NOT NULL,
+  `message_id` bigint NOT NULL,
+  PRIMARY KEY (`region_id`),
+  CONSTRAINT `tallies_region` FOREIGN KEY (`region_id`) REFERENCES `regions` (`id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
 CREATE TABLE `testers` (

@@ -153,6 +153,8 @@ CREATE INDEX chats_device ON chats (device_id);
 
 CREATE INDEX chats_lane ON chats (desk_id, lane_due);
 
+CREATE INDEX chats_opened ON chats (region_id, created_at);
+
 CREATE INDEX chats_waiting ON chats (region_id, waiting_since);
 
 CREATE TABLE contents (
@@ -182,6 +184,8 @@ CREATE TABLE deliveries (
 CREATE INDEX deliveries_age ON deliveries (received_at);
 
 CREATE INDEX deliveries_due ON deliveries (outcome, due);
+
+CREATE INDEX deliveries_region ON deliveries (region_id, received_at);
 
 CREATE TABLE desks (
     id  INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -241,6 +245,8 @@ CREATE INDEX exposures_age ON exposures (told_at);
 
 CREATE INDEX exposures_newest ON exposures (region_id, told_at);
 
+CREATE INDEX exposures_told ON exposures (region_id, told_at, served, reason);
+
 CREATE TABLE goose_db_version (
 		id INTEGER PRIMARY KEY AUTOINCREMENT,
 		version_id INTEGER NOT NULL,
@@ -295,6 +301,8 @@ CREATE INDEX messages_chat ON messages (chat_id, status);
 
 CREATE INDEX messages_seq ON messages (device_id, seq);
 
+CREATE INDEX messages_story ON messages (chat_id, created_at, author, automatic, retracted);
+
 CREATE TABLE migration_lease (id BIGINT NOT NULL PRIMARY KEY, holder VARCHAR(64) NOT NULL, held_until BIGINT NOT NULL);
 
 CREATE TABLE outbox (
@@ -310,6 +318,8 @@ CREATE TABLE outbox (
     error_id   TEXT    NOT NULL,
     created_at INTEGER NOT NULL
 , refusals INTEGER NOT NULL DEFAULT 0) STRICT;
+
+CREATE INDEX outbox_kind ON outbox (kind, chat_id, dead, created_at);
 
 CREATE INDEX outbox_lane ON outbox (chat_id, dead);
 
@@ -377,6 +387,27 @@ CREATE TABLE staff_regions (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX staff_regions_region ON staff_regions (region_id);
+
+CREATE TABLE statistics (
+    region_id      INTEGER NOT NULL REFERENCES regions (id),
+    hour           INTEGER NOT NULL, -- hours since 1970
+    invented       INTEGER NOT NULL, -- made up for the demo
+    chats_opened   INTEGER NOT NULL,
+    messages_user  INTEGER NOT NULL,
+    messages_agent INTEGER NOT NULL,
+    failed         INTEGER NOT NULL, -- messages of the hour that the desk refused
+    answered       INTEGER NOT NULL, -- chats that got their first answer
+    answer_times   TEXT    NOT NULL, -- how many of them within each span, separated by commas
+    asked_served   INTEGER NOT NULL, -- devices told for the first time on their day
+    asked_unserved INTEGER NOT NULL,
+    PRIMARY KEY (region_id, hour, invented)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE tallies (
+    region_id  INTEGER NOT NULL PRIMARY KEY REFERENCES regions (id),
+    hour       INTEGER NOT NULL, -- the last one that was counted
+    message_id INTEGER NOT NULL  -- the newest message that was there
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE testers (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,

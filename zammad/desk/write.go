@@ -126,6 +126,24 @@ func (d *Desk) Reopen(ctx context.Context, r *bridge.Region, id bridge.TicketID)
 	return ticket(answer, bridge.TicketOpen), nil
 }
 
+// Close closes a ticket: one call, and one more if the list of states is not
+// known yet.
+func (d *Desk) Close(ctx context.Context, r *bridge.Region, id bridge.TicketID) (bridge.Ticket, error) {
+	s, err := d.site(r)
+	if err != nil {
+		return bridge.Ticket{}, err
+	}
+	state, err := s.states.closed(ctx)
+	if err != nil {
+		return bridge.Ticket{}, err
+	}
+	answer, err := s.Tickets.Update(ctx, zammad.TicketID(id), zammad.TicketUpdate{StateID: state})
+	if err != nil {
+		return bridge.Ticket{}, s.failed(ctx, err, ofRecord)
+	}
+	return ticket(answer, bridge.TicketClosed), nil
+}
+
 // Note writes an internal note: one call. It goes as an article alone, since a
 // ticket that refuses a change for want of a mandatory attribute takes one all
 // the same; without a transaction its failure proves nothing (contract 2.4).

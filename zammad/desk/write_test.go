@@ -232,6 +232,30 @@ func TestPostMeetsAClosedTicket(t *testing.T) {
 	}
 }
 
+func TestCloseClosesATicket(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	opened := w.open("first")
+	var closed bridge.Ticket
+	w.wantCalls("GET /ticket_states, PUT /tickets/{id}", func() { // the list says which state to set
+		var err error
+		closed, err = w.desk.Close(w.ctx, w.region, opened.Ticket.ID)
+		w.must(err)
+	})
+	w.wantCalls("PUT /tickets/{id}", func() { // closing a closed one is no error
+		_, err := w.desk.Close(w.ctx, w.region, opened.Ticket.ID)
+		w.must(err)
+	})
+	ticket, err := w.desk.Ticket(w.ctx, w.region, opened.Ticket.ID)
+	w.must(err)
+	if ticket.State != bridge.TicketClosed || closed.State != bridge.TicketClosed || closed.ID != opened.Ticket.ID || closed.ChangedAt.IsZero() {
+		t.Errorf("state %q after closing, which gave %+v", ticket.State, closed)
+	}
+	if _, err := w.desk.Close(w.ctx, w.region, 999_999); bridge.KindOf(err) != bridge.DeskGone {
+		t.Errorf("a ticket that never was: %v", err)
+	}
+}
+
 func TestPostLearnsAStateAfterTheAnswer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
