@@ -15,6 +15,7 @@ import (
 
 func TestTheAuditIsShownToWhoMaySeeIt(t *testing.T) {
 	eachWorld(t, func(w *world) {
+		t := w.T
 		eva, vera := w.person("eva", staff.RegionAdmin, w.north), w.person("vera", staff.Viewer, w.north)
 		both, otto := w.person("both", staff.RegionAdmin, w.north, w.south), w.person("otto", staff.Operator)
 		eva.post("/admin/regions/north/letters/drop/", pick(w.refused(w.north, "no", 1)...)).is(http.StatusSeeOther)
@@ -79,6 +80,7 @@ func TestTheAuditIsFiltered(t *testing.T) {
 
 func TestTheAuditIsExported(t *testing.T) {
 	eachWorld(t, func(w *world) {
+		t := w.T
 		eva, otto := w.person("eva", staff.RegionAdmin, w.north), w.person("otto", staff.Operator)
 		now := time.Now()
 		const more = 120 // than fit on two pages
@@ -114,7 +116,7 @@ func TestTheAuditIsExported(t *testing.T) {
 		if err != nil || len(rows) != more+1 || rows[1][7] != "job119" || rows[1][4] != "'=HYPERLINK(1)" || rows[2][4] != `plain, "name"` || rows[1][8] != "dry_run: true" {
 			t.Errorf("%d rows, %v", len(rows), err)
 		}
-		a = eva.get("/admin/regions/north/audit/export/?format=jsonl").is(http.StatusOK)
+		a = eva.get("/admin/regions/north/audit/export/?format=jsonl&action=letter").is(http.StatusOK)
 		var e struct {
 			Actor, Region, Action string
 			Changes               []bridge.FieldChange

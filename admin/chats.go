@@ -104,10 +104,10 @@ func (d chatList) listed(r *Request, entries []bridge.ChatEntry) []listed {
 			Last: moment(r.Language, e.LastMessageAt, zone), LastAt: e.LastMessageAt.Format(time.RFC3339),
 		}
 		if !e.WaitingSince.IsZero() {
-			c.Waiting = r.T("chats.waiting", r.span(now.Sub(e.WaitingSince)))
+			c.Waiting = r.T("chats.waiting", span(r, now.Sub(e.WaitingSince)))
 		}
 		if !e.QueuedSince.IsZero() {
-			c.Queued = r.T("chats.queued", r.span(now.Sub(e.QueuedSince)))
+			c.Queued = r.T("chats.queued", span(r, now.Sub(e.QueuedSince)))
 		}
 		if e.Ticket != 0 {
 			c.URL, c.Ticket = d.TicketURL(r.Region, e.Ticket), r.T("chats.in_zammad", e.Ticket)
@@ -194,6 +194,9 @@ func (d chatList) closeChat(r *Request) error {
 		return errNotFound
 	case errors.Is(err, bridge.ErrTicketRead):
 		a.Problem = r.T("chat_close.merged")
+		return r.ShowStatus(http.StatusConflict, "chat_close", a)
+	case errors.Is(err, bridge.ErrNoTicket):
+		a.Problem = r.T("chat_close.queued")
 		return r.ShowStatus(http.StatusConflict, "chat_close", a)
 	case errors.As(err, &desk):
 		switch desk.Kind {

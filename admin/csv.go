@@ -33,10 +33,10 @@ func NewCSV(w io.Writer, head ...string) *CSV {
 	return c
 }
 
-// Spreadsheet begins a table that people open with a click: as a file of that
+// NewSpreadsheet begins a table that people open with a click: as a file of that
 // name, with a byte order mark, without which Excel takes UTF-8 for something
 // else, and in German with semicolons, since its numbers have commas.
-func (r *Request) Spreadsheet(name string, head ...string) *CSV {
+func NewSpreadsheet(r *Request, name string, head ...string) *CSV {
 	r.Header("Content-Type", "text/csv; charset=utf-8")
 	r.Header("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": name}))
 	r.Status(http.StatusOK)

@@ -80,7 +80,7 @@ func (d numbers) compare(r *Request) (compared, error) {
 		unserved.Add(day.Unserved)
 		c.Apart += day.Apart
 	}
-	c.Arms = []arm{r.arm("served", served), r.arm("unserved", unserved)}
+	c.Arms = []arm{inWords(r, "served", served), inWords(r, "unserved", unserved)}
 	split := experiment.Split{In: served.Asked, Of: served.Asked + unserved.Asked, Share: c.Share / 100}
 	c.Split, c.InOf = split.Verdict(), [2]int{split.In, split.Of}
 	if sentence := "experiment.split." + string(c.Split); c.Split == experiment.SplitNobody {
@@ -123,8 +123,8 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// arm puts a side into words.
-func (r *Request) arm(key string, a bridge.Arm) arm {
+// inWords puts a side into words.
+func inWords(r *Request, key string, a bridge.Arm) arm {
 	out := arm{Key: key, Arm: a}
 	if a.Asked > 0 {
 		share := experiment.Share{Yes: a.Opened, Of: a.Asked}
@@ -133,9 +133,9 @@ func (r *Request) arm(key string, a bridge.Arm) arm {
 		out.Range = r.T("experiment.percent_range", 100*i.Low, 100*i.High)
 	}
 	if m := experiment.MedianOf(a.FirstAnswers); m.N > 0 {
-		out.Median = r.span(m.Value)
+		out.Median = span(r, m.Value)
 		if m.Known {
-			out.Around = r.T("experiment.range", r.span(m.Low), r.span(m.High))
+			out.Around = r.T("experiment.range", span(r, m.Low), span(r, m.High))
 		}
 	}
 	return out
@@ -156,7 +156,7 @@ func (d numbers) experimentCSV(r *Request) error {
 	if err != nil {
 		return err
 	}
-	table := r.Spreadsheet(fmt.Sprintf("%s-%s.csv", r.Region.Slug, d.Now().UTC().Format(time.DateOnly)),
+	table := NewSpreadsheet(r, fmt.Sprintf("%s-%s.csv", r.Region.Slug, d.Now().UTC().Format(time.DateOnly)),
 		r.T("experiment.csv_day"), r.T("experiment.csv_group"), r.T("experiment.asked"), r.T("experiment.opened"), r.T("experiment.chats"),
 		r.T("experiment.messages"), r.T("experiment.answered"), r.T("experiment.csv_median"))
 	for _, day := range c.Cohorts {

@@ -32,20 +32,27 @@ func (b *browser) eventually(path, word string) answer {
 
 func TestJobsAreStartedAndRecorded(t *testing.T) {
 	eachWorld(t, func(w *world) {
+		t := w.T
 		otto := w.person("otto", staff.Operator)
 		otto.get("/admin/jobs/").is(http.StatusOK).says("prune", "Removes what is older", "reconcile", "No run is recorded yet", "Run now", "Trial")
 		otto.post("/admin/jobs/run/", url.Values{"job": {"prune"}, "dry_run": {"on"}}).leads("/admin/jobs/?done=started")
 		otto.eventually("/admin/jobs/", "Trial. It would do: nothing")
-		otto.eventually("/admin/jobs/", "Run now : prune") // the record comes a moment before the end
-		otto.post("/admin/jobs/run/", url.Values{"job": {"prune"}}).leads("/admin/jobs/?done=started")
+		again := otto.post("/admin/jobs/run/", url.Values{"job": {"prune"}})
+		for again.status == http.StatusConflict { // the record comes a moment before the end
+			again = otto.post("/admin/jobs/run/", url.Values{"job": {"prune"}})
+		}
+		again.leads("/admin/jobs/?done=started")
 		otto.eventually("/admin/jobs/?job=prune", "Last runs: prune Runs of all jobs What the runs did")
 		otto.eventually("/admin/jobs/?job=prune", "Nothing to do.")
-		otto.eventually("/admin/jobs/", "Run now : prune")
 
 		// Another instance has it.
 		now := time.Now()
-		if mine, err := w.app.Store.LeaseRun(t.Context(), "prune", "another", false, now, now.Add(time.Hour)); err != nil || !mine {
-			t.Fatal(mine, err)
+		for mine := false; !mine; {
+			var err error
+			if mine, err = w.app.Store.LeaseRun(t.Context(), "prune", "another", false, now, now.Add(time.Hour)); err != nil {
+				t.Fatal(err)
+			}
+			now = time.Now()
 		}
 		page := otto.get("/admin/jobs/").says("Is running")
 		if !strings.Contains(page.body, `hx-trigger="every 2s"`) {

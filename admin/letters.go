@@ -11,14 +11,12 @@ import (
 	"deskbridge/staff"
 )
 
-// Work is what the pages of letters, deliveries, jobs and the audit need.
+// Work is what the pages of letters, deliveries and jobs need.
 type Work struct {
 	Letters    bridge.LetterStore
 	Deliveries bridge.DeliveryStore
 	Jobs       Jobs
 	Runs       Runs
-	Audit      bridge.AuditStore
-	TicketURL  func(*bridge.Region, bridge.TicketID) string // empty: nobody can say
 }
 
 // listPage is how many rows a list of waiting things has, and so how many can be

@@ -44,14 +44,14 @@ func (d numbers) standings(r *Request, regions []*bridge.Region) ([]standing, er
 	for i, region := range regions {
 		s := standing{Region: region, Zone: region.Settings.Reception.Zone.Location(), RegionStanding: found[region.ID]}
 		if !s.WaitingSince.IsZero() {
-			s.Waited = r.span(now.Sub(s.WaitingSince))
+			s.Waited = span(r, now.Sub(s.WaitingSince))
 		}
 		if !s.QueuedSince.IsZero() {
-			s.QueuedFor = r.span(now.Sub(s.QueuedSince))
+			s.QueuedFor = span(r, now.Sub(s.QueuedSince))
 		}
 		silent, asked := d.DeskSilent(region)
 		if s.ZammadAsked = asked; !silent.IsZero() {
-			s.ZammadSilent = r.span(now.Sub(silent))
+			s.ZammadSilent = span(r, now.Sub(silent))
 		}
 		all[i] = s
 	}
@@ -63,7 +63,7 @@ func midnight(t time.Time) time.Time {
 }
 
 // span says how long something takes, to the minute, and for days to the hour.
-func (r *Request) span(d time.Duration) string {
+func span(r *Request, d time.Duration) string {
 	minutes := int(max(0, d).Round(time.Minute) / time.Minute)
 	switch {
 	case minutes == 0:
@@ -170,11 +170,11 @@ func (d numbers) fill(r *Request, f *figures) error {
 	}
 	for i := range f.Rows {
 		if median, some := f.Rows[i].FirstAnswers.Median(); some {
-			f.Rows[i].Median, f.Rows[i].Minutes = r.span(median), float64(median.Round(time.Second))/float64(time.Minute)
+			f.Rows[i].Median, f.Rows[i].Minutes = span(r, median), float64(median.Round(time.Second))/float64(time.Minute)
 		}
 	}
 	if median, some := f.Sum.FirstAnswers.Median(); some {
-		f.Median = r.span(median)
+		f.Median = span(r, median)
 	}
 	return nil
 }

@@ -26,6 +26,7 @@ const (
 	signedIn      // anybody who is signed in
 	reads         // who may see the region
 	changes       // who may change the region
+	member        // who may see the region of a room of the staff; nobody else learns that there is one
 	operates      // operators
 )
 
@@ -92,6 +93,42 @@ var table = []walked{
 	{http.MethodPost, "/admin/regions/:region/deliveries/drop/", changes, http.StatusUnprocessableEntity, "", 0},
 	{http.MethodGet, "/admin/regions/:region/audit/", reads, http.StatusOK, "", 0},
 	{http.MethodGet, "/admin/regions/:region/audit/export/", reads, http.StatusOK, "", 0},
+	{http.MethodGet, "/admin/regions/:region/", reads, http.StatusOK, "", 0},
+	{http.MethodGet, "/admin/regions/:region/experiment/", reads, http.StatusOK, "", 0},
+	{http.MethodGet, "/admin/regions/:region/experiment/export.csv", reads, http.StatusOK, "", 0},
+	{http.MethodGet, "/admin/regions/:region/chats/", reads, http.StatusOK, "", 0},
+	{http.MethodPost, "/admin/regions/:region/chats/", reads, http.StatusUnprocessableEntity, "", 0},
+	{http.MethodGet, "/admin/regions/:region/chats/:chat/close/", changes, http.StatusOK, "/admin/regions/:region/chats/{chat}/close/", 0},
+	{http.MethodPost, "/admin/regions/:region/chats/:chat/close/", changes, http.StatusNotFound, "/admin/regions/:region/chats/{gone}/close/", 0},
+	{http.MethodGet, "/admin/regions/:region/chats/:chat/erase/", changes, http.StatusOK, "/admin/regions/:region/chats/{chat}/erase/", 0},
+	{http.MethodPost, "/admin/regions/:region/chats/:chat/erase/", changes, http.StatusNotFound, "/admin/regions/:region/chats/{gone}/erase/", 0},
+	{http.MethodGet, "/admin/regions/:region/alerts/", reads, http.StatusOK, "", 0},
+	{http.MethodPost, "/admin/regions/:region/alerts/", changes, http.StatusUnprocessableEntity, "", 0},
+	{http.MethodPost, "/admin/regions/:region/alerts/test/", changes, http.StatusOK, "", 0},
+	{http.MethodGet, "/admin/regions/:region/settings/", reads, http.StatusOK, "", 0},
+	{http.MethodGet, "/admin/regions/:region/settings/:section/", reads, http.StatusOK, "/admin/regions/:region/settings/zammad/", 0},
+	{http.MethodPost, "/admin/regions/:region/settings/:section/", changes, http.StatusConflict, "/admin/regions/:region/settings/zammad/", 0},
+	{http.MethodPost, "/admin/regions/:region/settings/zammad/test/", changes, http.StatusOK, "", 0},
+	{http.MethodPost, "/admin/regions/:region/settings/zammad/webhook-secret/", changes, http.StatusUnprocessableEntity, "", 0},
+	{http.MethodPost, "/admin/regions/:region/settings/zammad/webhook-token/", changes, http.StatusUnprocessableEntity, "", 0},
+	{http.MethodPost, "/admin/regions/:region/settings/take-back/", operates, http.StatusNotFound, "", 0},
+
+	{http.MethodGet, "/admin/regions/", operates, http.StatusOK, "", 0},
+	{http.MethodPost, "/admin/regions/", operates, http.StatusUnprocessableEntity, "", 0},
+	{http.MethodGet, "/admin/tokens/", operates, http.StatusOK, "", 0},
+	{http.MethodPost, "/admin/tokens/", operates, http.StatusUnprocessableEntity, "", 0},
+	{http.MethodGet, "/admin/tokens/revoke/:id/", operates, http.StatusOK, "/admin/tokens/revoke/{token}/", 0},
+	{http.MethodPost, "/admin/tokens/revoke/:id/", operates, http.StatusNotFound, "/admin/tokens/revoke/{gone}/", 0},
+
+	{http.MethodGet, "/admin/team/", signedIn, http.StatusOK, "", 0},
+	{http.MethodPost, "/admin/team/threads/", signedIn, http.StatusNotFound, "", 0},
+	{http.MethodGet, "/admin/team/socket/", signedIn, http.StatusUpgradeRequired, "", 0},
+	{http.MethodGet, "/admin/team/rooms/:room/", member, http.StatusOK, "/admin/team/rooms/{room}/", 0},
+	{http.MethodPost, "/admin/team/rooms/:room/", member, http.StatusBadRequest, "/admin/team/rooms/{room}/", 0},
+	{http.MethodPost, "/admin/team/rooms/:room/read/", member, http.StatusBadRequest, "/admin/team/rooms/{room}/read/", 0},
+	{http.MethodGet, "/admin/team/rooms/:room/messages/:message/delete/", member, http.StatusNotFound, "/admin/team/rooms/{room}/messages/{gone}/delete/", 0},
+	{http.MethodPost, "/admin/team/rooms/:room/messages/:message/delete/", member, http.StatusNotFound, "/admin/team/rooms/{room}/messages/{gone}/delete/", 0},
+
 	{http.MethodGet, "/admin/audit/", signedIn, http.StatusOK, "", 0},
 	{http.MethodGet, "/admin/audit/export/", signedIn, http.StatusOK, "", 0},
 	{http.MethodGet, "/admin/jobs/", operates, http.StatusOK, "", 0},
@@ -161,8 +198,31 @@ func newWalk(t *testing.T) *walk {
 		w.people = append(w.people, walker{name: p.name, id: id, role: p.role, regions: b.person.Regions, cookie: func(b *browser) { b.signIn(id) }})
 	}
 	w.objects["{victim}"] = fmt.Sprint(w.person("victim", staff.Viewer, w.north).person.ID)
+	_, token := w.token("program", time.Time{}, staff.ReadRegions)
+	w.objects["{token}"], w.objects["{gone}"] = fmt.Sprint(token), "4711"
+	w.refused(w.north, "no", 1)
+	w.north.WebhookSecret = "a-secret-that-is-there"
+	if err := w.app.Store.SaveRegion(t.Context(), w.north); err != nil {
+		t.Fatal(err)
+	}
+	for name, query := range map[string]string{
+		"{chat}": "SELECT MAX(id) FROM chats WHERE region_id = ?", "{room}": "SELECT id FROM author_rooms WHERE kind = 'region' AND region_id = ?",
+	} {
+		w.as(w.people[0]).get("/admin/team/").is(http.StatusOK) // makes the rooms
+		w.objects[name] = w.number(query, w.north.ID)
+	}
 	w.people = append(w.people, w.shutOut()...)
 	return w
+}
+
+// number reads a number from the database.
+func (w *walk) number(query string, args ...any) string {
+	w.Helper()
+	var n int64
+	if err := w.db.QueryRow(query, args...).Scan(&n); err != nil {
+		w.Fatalf("%s: %v", query, err)
+	}
+	return fmt.Sprint(n)
 }
 
 // shutOut are those whose cookie is worth nothing, though they were operators.
@@ -269,7 +329,7 @@ func (e walked) want(p walker, region bridge.RegionID) int {
 		return e.status
 	case p.out:
 		return http.StatusSeeOther
-	case strings.Contains(e.route, "/:region/") && !reading:
+	case (strings.Contains(e.route, "/:region/") || e.need == member) && !reading:
 		return http.StatusNotFound
 	case e.need == changes && !changing, e.need == operates && p.role != staff.Operator:
 		return http.StatusForbidden
@@ -436,6 +496,14 @@ func TestNoOtherNameLeadsToARegion(t *testing.T) {
 func TestObjectsOfAnotherRegionAreNotThere(t *testing.T) {
 	w := newWalk(t)
 	letters := w.refused(w.south, "no", 2)
+	south := map[string]string{
+		"{chat}": w.number("SELECT MAX(id) FROM chats WHERE region_id = ?", w.south.ID),
+		"{room}": w.number("SELECT id FROM author_rooms WHERE kind = 'region' AND region_id = ?", w.south.ID),
+	}
+	writer := w.as(w.people[3])
+	writer.post("/admin/team/rooms/"+south["{room}"]+"/", url.Values{"text": {"words of the south"}, "key": {"a-key-of-the-south"}}).is(http.StatusSeeOther)
+	south["{message}"] = w.number("SELECT MAX(id) FROM author_messages")
+	thread := writer.post("/admin/team/threads/", url.Values{"person": {w.objects["{victim}"]}}).is(http.StatusSeeOther).header.Get("Location")
 	for _, c := range []struct {
 		method, path string
 		form         url.Values
@@ -444,19 +512,38 @@ func TestObjectsOfAnotherRegionAreNotThere(t *testing.T) {
 		{http.MethodPost, "letters/drop/", pick(letters...)},
 		{http.MethodPost, "deliveries/retry/", pick(w.delivery(w.south))},
 		{http.MethodPost, "deliveries/drop/", pick(w.delivery(w.south))},
+		{http.MethodGet, "chats/{chat}/close/", url.Values{}},
+		{http.MethodPost, "chats/{chat}/close/", url.Values{}},
+		{http.MethodGet, "chats/{chat}/erase/", url.Values{}},
+		{http.MethodPost, "chats/{chat}/erase/", url.Values{}},
+		{http.MethodGet, "/admin/team/rooms/{room}/", url.Values{}},
+		{http.MethodPost, "/admin/team/rooms/{room}/", url.Values{"text": {"words"}, "key": {"a-key-of-the-north"}}},
+		{http.MethodPost, "/admin/team/rooms/{room}/read/", url.Values{"seq": {"1"}}},
+		{http.MethodGet, "/admin/team/rooms/{room}/messages/{message}/delete/", url.Values{}},
+		{http.MethodPost, "/admin/team/rooms/{room}/messages/{message}/delete/", url.Values{}},
+		{http.MethodPost, "/admin/team/rooms/{own room}/messages/{message}/delete/", url.Values{}},
+		{http.MethodGet, thread, url.Values{}},
+		{http.MethodPost, thread, url.Values{"text": {"words"}, "key": {"a-key-of-the-north"}}},
 	} {
+		path := "/admin/regions/north/" + c.path
+		if strings.HasPrefix(c.path, "/") {
+			path = strings.ReplaceAll(c.path, "{own room}", w.objects["{room}"])
+		}
+		for name, value := range south {
+			path = strings.ReplaceAll(path, name, value)
+		}
 		for _, field := range []string{"", "region", "slug", "region_id"} { // mass assignment
 			form := maps.Clone(c.form)
 			if field != "" {
 				form[field] = []string{map[bool]string{true: fmt.Sprint(w.south.ID), false: w.south.Slug}[field == "region_id"]}
 			}
 			before := w.state()
-			a := w.as(w.people[1]).do(c.method, "/admin/regions/north/"+c.path+"?"+form.Encode(), form, http.Header{"Origin": {w.origin}, "Sec-Fetch-Site": {"same-origin"}})
-			if a.status != http.StatusNotFound {
-				t.Errorf("%s answers %d", c.path, a.status)
+			a := w.as(w.people[1]).do(c.method, path+"?"+form.Encode(), form, http.Header{"Origin": {w.origin}, "Sec-Fetch-Site": {"same-origin"}})
+			if a.lacks("words of the south"); a.status != http.StatusNotFound {
+				t.Errorf("%s %s answers %d", c.method, path, a.status)
 			}
 			if w.state() != before {
-				t.Errorf("%s has changed something", c.path)
+				t.Errorf("%s %s has changed something", c.method, path)
 			}
 		}
 	}

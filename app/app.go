@@ -145,15 +145,20 @@ func (a *App) assemble(ctx context.Context) error {
 		return err
 	}
 	a.identity = identity.New(identity.Config{Client: egress.Client(a.Outbound, identity.FetchTimeout), Log: a.log, Now: a.now})
+	a.Alerts = a.newAlerts()
+	a.Jobs, err = a.newJobs()
+	return err
+}
+
+// newJobs makes what the clock starts.
+func (a *App) newJobs() (*jobs.Jobs, error) {
 	keeper := bridge.NewKeeper(bridge.KeeperDeps{
 		Jobs: a.Store, Lanes: a.Store, Regions: a.Regions, Publisher: a.watermarks, Log: a.log, Now: a.now,
 		DeliveryDays: a.cfg.Retention.DeliveryDays, ExposureDays: a.cfg.Retention.ExposureDays, JobRunDays: a.cfg.Retention.JobRunDays,
-		StatisticsDays: a.cfg.Retention.StatisticsDays,
-		AuditDays:      a.cfg.Retention.AuditDays,
+		StatisticsDays: a.cfg.Retention.StatisticsDays, AuditDays: a.cfg.Retention.AuditDays,
 	})
-	a.Alerts = a.newAlerts()
 	tally := bridge.NewTally(bridge.TallyDeps{Store: a.Store, Regions: a.Regions, Now: a.now, ExposureDays: a.cfg.Retention.ExposureDays})
-	a.Jobs, err = jobs.New(jobs.Deps{
+	return jobs.New(jobs.Deps{
 		Store: a.Store, Instance: a.cfg.Instance, Now: a.now, Log: a.log,
 		Jobs: []jobs.Job{
 			{Name: "prune", Schedule: a.cfg.Jobs.Prune, Run: a.prune(keeper)},
@@ -163,7 +168,6 @@ func (a *App) assemble(ctx context.Context) error {
 			{Name: "tally", Schedule: a.cfg.Jobs.Tally, Run: tally.Run, Quiet: true},
 		},
 	})
-	return err
 }
 
 // catchUp reads at once what agents wrote while no instance ran. What fails is

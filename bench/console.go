@@ -66,7 +66,8 @@ func consolePages(r *bridge.Region, now time.Time) []consolePage {
 		{"chats", base + "chats/", []bareQuery{{entries + "c.region_id = ? ORDER BY c.created_at DESC, c.id DESC LIMIT 51", []any{r.ID}}}},
 		{"chats-deep", fmt.Sprintf("%schats/?after=%d.%d", base, deep, crowdChats), []bareQuery{{entries + "c.region_id = ? AND c.created_at <= ? ORDER BY c.created_at DESC, c.id DESC LIMIT 51", []any{r.ID, deep}}}},
 		{"chats-waiting", base + "chats/?filter=waiting", []bareQuery{{entries + "c.region_id = ? AND c.waiting_since > 0 ORDER BY c.waiting_since, c.id LIMIT 51", []any{r.ID}}}},
-		{"chats-trouble", base + "chats/?filter=trouble", []bareQuery{{entries + "c.region_id = ? AND c.id IN (SELECT chat_id FROM outbox WHERE kind = 'message') ORDER BY c.id DESC LIMIT 51", []any{r.ID}}}},
+		{"chats-trouble", base + "chats/?filter=trouble", []bareQuery{{strings.Replace(entries, "FROM chats c WHERE ", "FROM chats c JOIN (SELECT DISTINCT chat_id FROM outbox WHERE kind = 'message' ORDER BY chat_id DESC LIMIT 51) AS t ON t.chat_id = c.id WHERE ", 1) +
+			"c.region_id = ? ORDER BY c.id DESC", []any{r.ID}}}},
 		{"experiment", base + "experiment/?days=7", []bareQuery{
 			{"SELECT at, changes FROM audit WHERE region_id = ? ORDER BY id DESC LIMIT 500", []any{r.ID}},
 			{"SELECT day, served, COUNT(*) FROM exposures WHERE region_id = ? AND told_at >= ? GROUP BY day, served", []any{r.ID, now.AddDate(0, 0, -7).UnixMilli()}},
@@ -74,7 +75,7 @@ func consolePages(r *bridge.Region, now time.Time) []consolePage {
 				" (SELECT MIN(m.created_at) FROM messages m WHERE m.chat_id = c.id AND m.author = 'user')," +
 				" (SELECT MIN(m.created_at) FROM messages m WHERE m.chat_id = c.id AND m.author = 'agent' AND m.automatic = 0)" +
 				" FROM chats c JOIN devices d ON d.id = c.device_id JOIN exposures e ON e.region_id = c.region_id AND e.device_hash = d.device_hash" +
-				" WHERE c.region_id = ? AND c.created_at >= ?", []any{r.ID, now.AddDate(0, 0, -7).UnixMilli()}},
+				" AND e.day = (SELECT MIN(p.day) FROM exposures p WHERE p.region_id = c.region_id AND p.device_hash = d.device_hash) WHERE c.region_id = ? AND c.created_at >= ?", []any{r.ID, now.AddDate(0, 0, -7).UnixMilli()}},
 		}},
 	}
 }
@@ -133,6 +134,10 @@ func newConsoleWorld(ctx context.Context, p *places, database string, bare func(
 		return nil, err
 	}
 	if err := crowd(ctx, w.db, w.region, w.now); err != nil {
+		return nil, err
+	}
+	// The comparison begins with the last change of the percentage.
+	if _, err := w.db.ExecContext(ctx, "UPDATE audit SET at = ?", w.now.AddDate(0, 0, -crowdDays).UnixMilli()); err != nil {
 		return nil, err
 	}
 	if _, err := w.app.Jobs.RunNow(ctx, "tally", false); err != nil {

@@ -63,8 +63,9 @@ type ChatListStore interface {
 	// of another region.
 	Chat(ctx context.Context, r RegionID, id ChatID) (Chat, error)
 	// CloseChat takes that a chat's ticket was closed by hand, and notes who did
-	// it. A chat without ticket only waits no longer. The error is
-	// ErrChatNotFound, or ErrTicketRead if it has another ticket now.
+	// it. A chat without ticket only waits no longer. Errors: ErrChatNotFound;
+	// ErrTicketRead if it has another ticket now; ErrNoTicket if it is about to
+	// get one.
 	CloseChat(ctx context.Context, c Chat, closed Ticket, now time.Time) ([]Change, error)
 }
 
@@ -84,7 +85,8 @@ func NewCloser(deps CloserDeps) *Closer { return &Closer{deps} }
 
 // Close closes a chat: its ticket first, so that agents and device never see
 // different things for long. Errors: ErrChatNotFound; ErrTicketRead if the
-// ticket was merged and the chat has not followed yet; *DeskError.
+// ticket was merged and the chat has not followed yet; ErrNoTicket if the chat is
+// about to get one; *DeskError.
 func (c *Closer) Close(ctx context.Context, r *Region, id ChatID) error {
 	chat, err := c.Store.Chat(ctx, r.ID, id)
 	if err != nil {

@@ -98,6 +98,7 @@ func Catalogue() []*Error {
 var (
 	ErrClaimLost       = errors.New("the claim was lost: somebody else works on this lane")
 	ErrTicketUnknown   = errors.New("no chat has this ticket")
+	ErrNoTicket        = errors.New("the chat has no ticket yet, and messages that will make one")
 	ErrTicketRead      = errors.New("the ticket was read anew in the meantime")
 	ErrLetterUnknown   = errors.New("there is no such dead letter")
 	ErrDeliveryUnknown = errors.New("there is no such delivery, or nothing is left to do with it")

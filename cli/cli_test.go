@@ -341,7 +341,7 @@ func TestJobsAndChats(t *testing.T) {
 		_, ran := job["last"]
 		names[job["name"].(string)] = ran
 	}
-	if len(names) != 4 || !names["prune"] || !names["outbox-sweep"] || names["reconcile"] {
+	if len(names) != 5 || !names["prune"] || !names["outbox-sweep"] || names["reconcile"] {
 		t.Errorf("%v", list)
 	}
 	if out := h.want(cli.ExitOK, "jobs", "list"); !strings.Contains(out, "dry run: {") {

@@ -91,7 +91,7 @@ func (v runView) result() string {
 }
 
 type jobsRunCmd struct {
-	Name   string `arg:"" help:"The job: prune, reconcile, outbox-sweep or tally."`
+	Name   string `arg:"" help:"The job: prune, reconcile, outbox-sweep, tally or alert."`
 	DryRun bool   `help:"Change nothing; count what would be done."`
 	JSON   bool   `name:"json" help:"Print as JSON."`
 }

@@ -22,7 +22,6 @@ import (
 func TestTheAuditIsFilteredAndPaged(t *testing.T) {
 	eachWorld(t, func(w *world) {
 		ours, theirs := w.region, w.addRegion("fulda", "https://other.example.test")
-		w.forget()
 		plain := w.ctx
 		as := func(name string) {
 			w.ctx = bridge.WithActor(plain, bridge.Actor{Kind: bridge.ActorPerson, ID: 1, Name: name})
@@ -76,7 +75,6 @@ func TestEveryEntryIsReadOnce(t *testing.T) {
 	t.Parallel()
 	storagetest.EachURL(t, func(t *testing.T, url string) {
 		w := newWorld(t, storagetest.OpenURL(t, url))
-		w.forget()
 		const entries = 1203 // several steps, and a rest
 		rows := make([]string, entries)
 		for i := range rows {
@@ -101,7 +99,6 @@ func TestEveryEntryIsReadOnce(t *testing.T) {
 
 func TestTheAuditIsKeptAsLongAsItIsSet(t *testing.T) {
 	eachWorld(t, func(w *world) {
-		w.forget()
 		w.ok(w.retry(w.refusedLetters(w.region, "a")...))
 		at := w.noted(bridge.AuditQuery{})[0].At
 		_, _, err := w.Prune(w.ctx, bridge.PruneCutoffs{Audit: at}, false) // the region that was added before
@@ -149,7 +146,6 @@ func TestNoEntryWithoutItsChangeAndNoChangeWithoutItsEntry(t *testing.T) {
 	t.Parallel()
 	storagetest.EachURL(t, func(t *testing.T, url string) {
 		w := newWorld(t, storagetest.OpenURL(t, url))
-		w.forget()
 		ids := w.refusedLetters(w.region, "a", "b")
 		_, err := w.StoreDelivery(w.ctx, bridge.Delivery{Region: w.region.ID, Key: "k", Received: w.now})
 		w.ok(err)

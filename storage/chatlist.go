@@ -109,13 +109,14 @@ func (s chatList) CloseChat(ctx context.Context, c bridge.Chat, closed bridge.Ti
 			return fmt.Errorf("hold chat: %w", err)
 		case h.c.Ticket != c.Ticket:
 			return bridge.ErrTicketRead
+		case h.c.Ticket == 0 && h.c.laneDue.Valid:
+			return bridge.ErrNoTicket
 		}
 		before := h.c.TicketState
 		if h.c.Ticket == 0 {
 			h.c.waiting = 0
-		} else {
-			h.learn(closed.State, closed.ChangedAt)
 		}
+		h.learn(closed.State, closed.ChangedAt)
 		if changes, err = h.save(); err != nil {
 			return err
 		}

@@ -146,7 +146,7 @@ func TestErasureByStaffIsNoted(t *testing.T) {
 		for range 2 {
 			w.ok(w.Erase(ctx, e))
 		}
-		audit, err := w.Audit(w.ctx, bridge.AuditQuery{Limit: 10})
+		audit, err := w.Audit(w.ctx, bridge.AuditQuery{Action: "device.", Limit: 10})
 		w.ok(err)
 		if len(audit) != 1 || audit[0].Action != "device.erase" || audit[0].Subject != "chat 2" || audit[0].Actor.Name != "ada" || len(audit[0].Changes) != 0 {
 			w.Errorf("%+v", audit)

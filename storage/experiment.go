@@ -15,9 +15,6 @@ import (
 // experiment implements bridge.ExperimentStore.
 type experiment struct{ *database }
 
-// newcomer says of an exposure e that it is its device's first.
-const newcomer = "e.day = (SELECT MIN(p.day) FROM exposures p WHERE p.region_id = e.region_id AND p.device_hash = e.device_hash)"
-
 // Cohorts reads what became of the devices that asked; see
 // bridge.ExperimentStore.
 func (s experiment) Cohorts(ctx context.Context, r bridge.RegionID, from, to time.Time) ([]bridge.Cohort, error) {
@@ -36,10 +33,11 @@ func (s experiment) Cohorts(ctx context.Context, r bridge.RegionID, from, to tim
 	return cohorts, nil
 }
 
-// asked counts the devices.
+// asked counts the devices: an exposure counts if it is its device's first.
 func (s experiment) asked(ctx context.Context, r bridge.RegionID, from, to time.Time, days map[string]*bridge.Cohort) error {
 	return each(s.read.WithContext(ctx), "SELECT e.day, e.served, e.reason, COUNT(*) FROM exposures e"+
-		" WHERE e.region_id = ? AND e.told_at >= ? AND e.told_at < ? AND "+newcomer+" GROUP BY e.day, e.served, e.reason",
+		" WHERE e.region_id = ? AND e.told_at >= ? AND e.told_at < ?"+
+		" AND e.day = (SELECT MIN(p.day) FROM exposures p WHERE p.region_id = e.region_id AND p.device_hash = e.device_hash) GROUP BY e.day, e.served, e.reason",
 		[]any{r, milli(from), milli(to)}, func(scan func(...any) error) error {
 			var (
 				day    string
@@ -76,7 +74,8 @@ func (s experiment) outcomes(ctx context.Context, r bridge.RegionID, from, to ti
 		" (SELECT MIN(m.created_at) FROM messages m WHERE m.chat_id = c.id AND m.author = 'user'),"+
 		" (SELECT MIN(m.created_at) FROM messages m WHERE m.chat_id = c.id AND m.created_at < ? AND m."+person+")"+
 		" FROM chats c JOIN devices d ON d.id = c.device_id JOIN exposures e ON e.region_id = c.region_id AND e.device_hash = d.device_hash"+
-		" WHERE c.region_id = ? AND c.created_at >= ? AND c.created_at < ? AND e.told_at >= ? AND e.told_at < ? AND e.reason = ? AND "+newcomer+
+		" WHERE c.region_id = ? AND c.created_at >= ? AND c.created_at < ? AND e.told_at >= ? AND e.told_at < ? AND e.reason = ?"+
+		" AND e.day = (SELECT MIN(p.day) FROM exposures p WHERE p.region_id = c.region_id AND p.device_hash = d.device_hash)"+ // the whole key
 		" ORDER BY c.device_id", []any{milli(to), milli(to), r, milli(from), milli(to), milli(from), milli(to), string(gate.ReasonBucket)},
 		func(scan func(...any) error) error {
 			var (

@@ -97,7 +97,6 @@ func TestLettersArePagedAndCountedByRegion(t *testing.T) {
 func TestLettersOfAnotherRegionStayUntouched(t *testing.T) {
 	eachWorld(t, func(w *world) {
 		ours, theirs := w.region, w.addRegion("fulda", "https://other.example.test")
-		w.forget()
 		mine, foreign := w.refusedLetters(ours, "a", "b"), w.refusedLetters(theirs, "c", "d")
 		w.ctx = bridge.WithActor(w.ctx, bridge.Actor{Kind: bridge.ActorPerson, ID: 3, Name: "eva"})
 		for _, change := range []func(bridge.RegionID, []bridge.WorkID) (int, error){
@@ -169,7 +168,6 @@ func TestManyLettersAtOnce(t *testing.T) {
 // is queued once, and counted once.
 func TestLettersAreTakenOnce(t *testing.T) {
 	eachPair(t, func(w *world, stores [2]*storage.Store) {
-		w.forget()
 		var devices []string
 		for i := range 12 {
 			devices = append(devices, fmt.Sprint("d", i))

@@ -168,7 +168,7 @@ func gormConfig() *gorm.Config {
 
 // expected lists the errors that are answers and not failures of the store.
 var expected = []error{
-	bridge.ErrClaimLost, bridge.ErrTicketUnknown, bridge.ErrTicketRead, bridge.ErrTesterUnknown, bridge.ErrRegionExists, bridge.ErrRegionChanged,
+	bridge.ErrClaimLost, bridge.ErrTicketUnknown, bridge.ErrTicketRead, bridge.ErrNoTicket, bridge.ErrTesterUnknown, bridge.ErrRegionExists, bridge.ErrRegionChanged,
 	context.Canceled, context.DeadlineExceeded, ErrWrongKey,
 	staff.ErrNobody, staff.ErrLoginTaken, staff.ErrChanged, staff.ErrLastOperator, staff.ErrHasHistory,
 	staff.ErrLocked, staff.ErrCode, staff.ErrLink, staff.ErrHasAccounts, staff.ErrLinked,

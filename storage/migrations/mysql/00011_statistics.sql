@@ -1,7 +1,6 @@
 -- +goose Up
 
--- See the twin of this file for SQLite. A statement that adds several things
--- adds all or none.
+-- See the twin of this file for SQLite.
 CREATE TABLE IF NOT EXISTS statistics (
     region_id      BIGINT NOT NULL,
     hour           BIGINT NOT NULL,
