@@ -24,9 +24,7 @@ type AlertDeps struct {
 	// Refuses says why an address may not be connected to, as the end of a text
 	// key "alerts.address."; empty: it may.
 	Refuses func(ctx context.Context, address string) string
-	// TicketURL gives the address of a ticket for agents; "" if there is none.
-	TicketURL func(*bridge.Region, bridge.TicketID) string
-	Mail      bool // there is a mail server
+	Mail    bool // there is a mail server
 }
 
 const alertsPath = "/admin/regions/:region/alerts/"
@@ -85,7 +83,7 @@ func (d alerts) view(r *Request, form alertForm) (alertsView, error) {
 	for _, a := range all {
 		shown := shownAlert{Alert: a}
 		if a.Ticket != 0 {
-			shown.URL = d.Alerts.TicketURL(r.Region, a.Ticket)
+			shown.URL = d.TicketURL(r.Region, a.Ticket)
 		}
 		view.Alerts = append(view.Alerts, shown)
 	}
