@@ -73,7 +73,7 @@ func (d self) changePassword(r *Request) error {
 	if errors.Is(err, staff.ErrPasswordWrong) || errors.Is(err, staff.ErrLocked) {
 		at = "old"
 	}
-	if form.Problems[at] = r.trouble(err); form.Problems[at] == "" {
+	if form.Problems[at] = trouble(r, err); form.Problems[at] == "" {
 		return err
 	}
 	return r.ShowStatus(http.StatusUnprocessableEntity, "account", form)
@@ -169,7 +169,7 @@ func (d self) takeFactor(r *Request) error {
 }
 
 func (d self) factorProblem(r *Request, at string, err error) error {
-	words := r.trouble(err)
+	words := trouble(r, err)
 	if words == "" {
 		return err
 	}

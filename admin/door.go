@@ -38,18 +38,15 @@ import (
 
 // Deps are what the console needs.
 type Deps struct {
-	Regions  *bridge.Regions
-	Accounts *staff.Accounts
-	Sessions *Sessions
-	Hasher   bridge.Hasher // of device ids that are typed in
-	Gate     GateStore
-	Alerts   AlertDeps
-	Provider *Provider // nil: people sign in with passwords only
-	Origin   string    // address of the console without /admin/, for links
-	SignIns  SignIns
-	Log      *slog.Logger
-	Now      func() time.Time
-
+	Regions     *bridge.Regions
+	Accounts    *staff.Accounts
+	Sessions    *Sessions
+	Hasher      bridge.Hasher // of device ids that are typed in
+	Gate        GateStore
+	Alerts      AlertDeps
+	Provider    *Provider // nil: people sign in with passwords only
+	Origin      string    // address of the console without /admin/, for links
+	SignIns     SignIns
 	Team        *author.Chat // the staff's own chat
 	TeamSockets *author.Sockets
 
@@ -70,6 +67,10 @@ type Deps struct {
 	// DeskSilent says since when a region's Zammad has not answered (zero: it
 	// does), and whether it was called at all since the process runs.
 	DeskSilent func(*bridge.Region) (since time.Time, called bool)
+
+	Log *slog.Logger
+	Now func() time.Time
+	Work
 }
 
 // Door answers the console's requests.
@@ -112,6 +113,7 @@ func (d *Door) routes() []route {
 		alerts{d}.routes(),
 		numbers{d}.routes(),
 		chatList{d}.routes(),
+		letterPages{d}.routes(), deliveryPages{d}.routes(), jobPages{d}.routes(), auditPages{d}.routes(),
 	)
 }
 

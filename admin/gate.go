@@ -32,7 +32,14 @@ func (d gatePages) routes() []route {
 		{http.MethodGet, gatePath, staff.Read, d.gate},
 		{http.MethodPost, gatePath, staff.Change, d.saveGate},
 		{http.MethodPost, gatePath + "preview/", staff.Change, d.previewGate},
+		{http.MethodGet, gatePath + "preview/", staff.Read, backTo("gate/")},
 	}
+}
+
+// backTo answers at the address of a form, where people come by their browser's
+// address line or after signing in again: the page that the form stands on.
+func backTo(page string) func(*Request) error {
+	return func(r *Request) error { return r.Done(r.Path(page), "") }
 }
 
 // gateView is what the page about the gate shows.
@@ -47,21 +54,23 @@ type gateView struct {
 	ZoneName string            // as people read it
 	Stored   *bridge.Region    // as it is now
 	Problems map[string]string // by the name of the field
+
+	language string
 }
 
 // Percent writes a percentage as the language does.
-func (r *Request) Percent(p float64) string {
+func (v gateView) Percent(p float64) string {
 	text := strconv.FormatFloat(p, 'f', -1, 64)
-	if r.Language == "de" {
+	if v.language == "de" {
 		text = strings.Replace(text, ".", ",", 1)
 	}
 	return text
 }
 
 // Managed gives the name of the API token by which another system sets a field of
-// the request's region; empty: people set it here.
-func (r *Request) Managed(field string) string {
-	_, token := r.Region.ManagedBy(field)
+// the region; empty: people set it here.
+func (v gateView) Managed(field string) string {
+	_, token := v.Stored.ManagedBy(field)
 	return token
 }
 
@@ -73,7 +82,7 @@ func (d gatePages) gate(r *Request) error {
 func (d gatePages) gateView(r *Request, form gateForm) gateView {
 	return gateView{
 		Form: form, Now: r.Region.PercentageAt(d.Now()), Ramp: r.Region.Settings.Settled(d.Now()).Ramp,
-		Zone: r.Zone(), ZoneName: r.Zone().String(), Stored: r.Region,
+		Zone: r.Zone(), ZoneName: r.Zone().String(), Stored: r.Region, language: r.Language,
 	}
 }
 
@@ -97,14 +106,7 @@ func (d gatePages) typedGate(r *Request) (gateView, *bridge.Region, error) {
 	problems := form.apply(r, &changed.Settings, d.Now())
 	view := d.gateView(r, form)
 	view.Problems, view.Changed = problems, form.Version != stored.Version
-	if len(problems) > 0 {
-		return view, &changed, nil
-	}
-	managed, err := bridge.CheckManaged(stored, &changed)
-	for _, e := range managed {
-		problems[e.Field] = r.fault(e)
-	}
-	return view, &changed, err
+	return view, &changed, nil
 }
 
 // preview adds to a view what its form would change.
@@ -254,18 +256,22 @@ func (f gateForm) Serves(code string) bool { return slices.Contains(f.Languages,
 // What another system sets stays as it is.
 func (f gateForm) apply(r *Request, set *bridge.RegionSettings, now time.Time) map[string]string {
 	problems := make(map[string]string)
-	if r.Managed("percentage") == "" {
+	free := func(field string) bool {
+		_, token := r.Region.ManagedBy(field)
+		return token == ""
+	}
+	if free("percentage") {
 		var ok bool
 		if set.Percentage, ok = percentage(f.Percentage); !ok {
 			problems["percentage"] = r.T("gate.bad_percentage")
 		}
 	}
-	if r.Managed("min_app_version") == "" {
+	if free("min_app_version") {
 		if set.MinAppVersion = f.MinAppVersion; f.MinAppVersion != "" && !bridge.ValidMinAppVersion(f.MinAppVersion) {
 			problems["min_app_version"] = r.T("gate.bad_version")
 		}
 	}
-	if r.Managed("gate_languages") == "" {
+	if free("gate_languages") {
 		set.GateLanguages = nil
 		for _, l := range set.Languages { // in their order; others mean nothing
 			if f.Serves(l.Code) {
@@ -276,10 +282,10 @@ func (f gateForm) apply(r *Request, set *bridge.RegionSettings, now time.Time) m
 			set.GateLanguages = nil // all, and those that the region gets later
 		}
 	}
-	if r.Managed("hide_until_full") == "" {
+	if free("hide_until_full") {
 		set.HideUntilFull = f.HideUntilFull
 	}
-	if r.Managed("ramp") == "" {
+	if free("ramp") {
 		f.applyRamp(r, set, problems, now)
 	}
 	return problems

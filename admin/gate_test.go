@@ -404,6 +404,9 @@ func TestGateRights(t *testing.T) {
 		foreign.post(path, change).is(http.StatusNotFound)
 		w.stranger().post(path, change).is(http.StatusSeeOther)
 	}
+	for path, page := range map[string]string{northGate + "preview/": northGate, northTesters + "find/": northTesters, northTesters + "set/": northTesters, northTesters + "import/": northTesters} {
+		viewer.get(path).leads(page)
+	}
 	for _, path := range []string{northGate, northTesters, northWhy} {
 		foreign.get(path).is(http.StatusNotFound)
 	}

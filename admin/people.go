@@ -142,8 +142,8 @@ func field(err error) string {
 }
 
 // mistaken shows the form again with what is wrong in it.
-func (r *Request) mistaken(form personForm, err error) error {
-	words := r.trouble(err)
+func (d people) mistaken(r *Request, form personForm, err error) error {
+	words := trouble(r, err)
 	if words == "" {
 		return err
 	}
@@ -167,7 +167,7 @@ func (d people) addPerson(r *Request) error {
 	}
 	id, err := d.Accounts.Add(r.Request.Context(), p, "")
 	if err != nil {
-		return r.mistaken(d.personForm(nil, p), err)
+		return d.mistaken(r, d.personForm(nil, p), err)
 	}
 	return d.giveLink(r, id, "added")
 }
@@ -219,10 +219,10 @@ func (d people) changePerson(r *Request) error {
 		return err
 	}
 	if was != fingerprint(account.Person) { // the page shows what it is now
-		return r.mistaken(d.personForm(account, account.Person), staff.ErrChanged)
+		return d.mistaken(r, d.personForm(account, account.Person), staff.ErrChanged)
 	}
 	if err := d.Accounts.Change(r.Request.Context(), account.Person, p); err != nil {
-		return r.mistaken(d.personForm(account, p), err)
+		return d.mistaken(r, d.personForm(account, p), err)
 	}
 	return r.Done(fmt.Sprintf("%s%d/", staffPath, account.ID), "saved")
 }
@@ -283,7 +283,7 @@ func (d people) takeStep(r *Request) error {
 	if err == nil {
 		return r.Done(back, form.Step)
 	}
-	if form.Problem = r.trouble(err); form.Problem == "" {
+	if form.Problem = trouble(r, err); form.Problem == "" {
 		return err
 	}
 	return r.ShowStatus(http.StatusConflict, "personstep", form)

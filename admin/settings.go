@@ -275,7 +275,11 @@ func (d settingsDoor) again(r *Request, s section, now *bridge.Region, form url.
 	}
 	for n, e := range errs {
 		if !told[n] {
-			p.Errors = append(p.Errors, r.T("settings.elsewhere", e.Field, r.fault(e)))
+			label, name := "settings.label."+e.Field, e.Field
+			if text := r.T(label); text != label {
+				name = text
+			}
+			p.Errors = append(p.Errors, r.T("settings.elsewhere", name, r.fault(e)))
 		}
 	}
 	status := http.StatusOK

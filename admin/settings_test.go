@@ -373,6 +373,9 @@ func TestRegionIsAdded(t *testing.T) {
 		if west.Enabled || west.Settings.ZammadURL != "" || !west.Settings.Document.Live {
 			t.Errorf("%+v", west)
 		}
+		page := operator.get("/admin/regions/west/settings/switch/").is(http.StatusOK)
+		operator.post("/admin/regions/west/settings/switch/", url.Values{"tag": {page.field("tag")}, "enabled": {"on"}}).is(http.StatusUnprocessableEntity).
+			says("Address of Zammad: While the chat is switched on, this is needed.", "Token of Zammad:", "Group in Zammad:")
 		if notes := w.notes(west); len(notes) != 1 || notes[0].Action != "region.add" || notes[0].Actor.Name != "operator" {
 			t.Errorf("%+v", notes)
 		}

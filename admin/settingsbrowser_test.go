@@ -66,7 +66,7 @@ func TestOpeningHoursInABrowser(t *testing.T) {
 	p.Do(chromedp.Evaluate[chromedp.Void](`document.getElementById("f-reception.away_now").click()`))
 	p.Do(chromedp.Click(browsertest.Inside("main form .actions button")))
 	p.Shows("[role=status]", "Saved.")
-	narrow("settings-hours")
+	documented(p, "hours", 740, 1280)
 
 	p.Do(chromedp.Navigate(w.origin + northSettings + "texts/"))
 	p.Do(chromedp.Evaluate[chromedp.Void](`document.getElementById("f-reception.texts.de.away").focus()`))

@@ -184,8 +184,7 @@ func kindsField(all []string) setting {
 	}
 }
 
-// textFields are the texts of a region, for each of its languages, and for those
-// that had a text before.
+// textFields are the texts of a region, for each of its languages.
 func textFields(r *bridge.Region) []setting {
 	var fields []setting
 	for _, l := range r.Settings.Languages {

@@ -230,13 +230,12 @@ func (d entrance) askProvider(r *Request) error {
 
 // takeProvider takes whom the OpenID provider sends back.
 func (d entrance) takeProvider(r *Request) error {
-	state, err := d.Sessions.take(r, keyAttempt) // once, whatever comes of it
-	if err != nil {
-		return err
-	}
 	var begun attempt
-	if err := json.Unmarshal([]byte(state), &begun); err != nil {
+	if err := json.Unmarshal([]byte(d.Sessions.look(r, keyAttempt)), &begun); err != nil {
 		return d.refuseIdentity(r, fmt.Errorf("%w: this browser has begun nothing", staff.ErrIdentity))
+	}
+	if _, err := d.Sessions.take(r, keyAttempt); err != nil { // once, whatever comes of it
+		return err
 	}
 	who, err := d.Provider.OIDC.Finish(r.Request.Context(), begun.Attempt, r.Request.URL.Query())
 	if err != nil {
@@ -318,11 +317,11 @@ func (d entrance) takeLink(r *Request) error {
 	case errors.Is(err, staff.ErrLink), errors.Is(err, staff.ErrHasAccounts):
 		return r.ShowStatus(http.StatusNotFound, "linkvoid", nil)
 	case errors.Is(err, staff.ErrLoginText):
-		form.LoginProblem = r.trouble(err)
+		form.LoginProblem = trouble(r, err)
 	case errors.Is(err, staff.ErrNameText):
-		form.NameProblem = r.trouble(err)
+		form.NameProblem = trouble(r, err)
 	default:
-		if form.PasswordProblem = r.trouble(err); form.PasswordProblem == "" {
+		if form.PasswordProblem = trouble(r, err); form.PasswordProblem == "" {
 			return err
 		}
 	}
@@ -331,7 +330,7 @@ func (d entrance) takeLink(r *Request) error {
 
 // trouble says in words what is wrong with something that was typed; empty for
 // errors that are nobody's fault.
-func (r *Request) trouble(err error) string {
+func trouble(r *Request, err error) string {
 	for known, key := range map[error]string{
 		staff.ErrPasswordShort: "account.password_short", staff.ErrPasswordLong: "account.password_long", staff.ErrPasswordText: "account.password_text",
 		staff.ErrPasswordCommon: "account.password_common", staff.ErrPasswordSelf: "account.password_self",

@@ -109,8 +109,6 @@ func (d team) roomName(r *Request, v *author.View) string {
 	switch {
 	case v.Kind == author.KindAll:
 		return r.T("team.all")
-	case v.Kind == author.KindThread && v.Other.Name == "":
-		return r.T("team.removed")
 	case v.Kind == author.KindThread:
 		return v.Other.Name
 	}
@@ -135,7 +133,7 @@ func (d team) zone(r *Request, v *author.View) *time.Location {
 
 // numbered reads a number of the path. The error is a page that says that there
 // is nothing here.
-func (r *Request) numbered(name string) (int64, error) {
+func (d team) numbered(r *Request, name string) (int64, error) {
 	id, err := strconv.ParseInt(r.Param(name), 10, 64)
 	if err != nil || id < 1 {
 		return 0, errNotFound
@@ -145,7 +143,7 @@ func (r *Request) numbered(name string) (int64, error) {
 
 // enterRoom gives the room of the path as the person sees it.
 func (d team) enterRoom(r *Request) (author.View, error) {
-	id, err := r.numbered("room")
+	id, err := d.numbered(r, "room")
 	if err != nil {
 		return author.View{}, err
 	}
@@ -229,7 +227,7 @@ func (d team) send(r *Request) error {
 	case err == nil:
 		return r.Done(roomPath(v.ID)+"#end", "")
 	}
-	why := r.unsent(err)
+	why := d.unsent(r, err)
 	if why == "" {
 		return err
 	}
@@ -243,7 +241,7 @@ func (d team) send(r *Request) error {
 
 // unsent says why a message was not taken, in the words of the page; empty for
 // what is not the writer's to mend.
-func (r *Request) unsent(err error) string {
+func (d team) unsent(r *Request, err error) string {
 	switch {
 	case errors.Is(err, bridge.ErrMessageEmpty):
 		return r.T("teamroom.empty")
@@ -297,7 +295,7 @@ func (d team) askDelete(r *Request) error {
 	if err != nil {
 		return err
 	}
-	id, err := r.numbered("message")
+	id, err := d.numbered(r, "message")
 	if err != nil {
 		return err
 	}
@@ -321,7 +319,7 @@ func (d team) erase(r *Request) error {
 	if err != nil {
 		return err
 	}
-	id, err := r.numbered("message")
+	id, err := d.numbered(r, "message")
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"deskbridge/author"
 	"deskbridge/bridge"
@@ -169,4 +170,40 @@ func TestTeamHistoryIsPaged(t *testing.T) {
 	}
 	older := regexp.MustCompile(`\?before=\d+`).FindString(page.body)
 	ann.get(room+older).says("number-00", "number-02", "To the newest messages").lacks("number-03", "data-team", "<textarea")
+}
+
+// TestTeamIsPruned by the job prune, after as many days as are set; what waits for
+// the job is not shown any more.
+func TestTeamIsPruned(t *testing.T) {
+	w := oneWorld(t, "DESKBRIDGE_AUTHOR_DAYS=3")
+	ann, bob := w.person("ann", staff.Viewer), w.person("bob", staff.Viewer)
+	thread := w.teamThread(ann, bob)
+	views, err := w.app.Team.Rooms(t.Context(), ann.person)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range views {
+		for days, text := range map[int]string{4: "too old", 2: "young"} {
+			if v.Kind == author.KindThread && days == 2 {
+				continue
+			}
+			draft := author.Draft{Room: v.ID, By: author.Colleague{ID: bob.person.ID, Name: "Bob"}, Text: text, Now: time.Now().AddDate(0, 0, -days)}
+			if _, _, err := w.app.Store.Author().Add(t.Context(), draft); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	room := w.teamRoom(ann, author.KindAll, 0)
+	ann.get("/admin/team/").says("Everybody 1 1 unread")
+	ann.get(room).says("young").lacks("too old")
+	ann.get(thread).says("Nobody has written here yet")
+	for _, dry := range []bool{true, false} {
+		run, err := w.app.Jobs.RunNow(t.Context(), "prune", dry)
+		if err != nil || run.Counts["author_messages"] != 2 || run.Counts["author_threads"] != 1 {
+			t.Fatalf("dry %v: %v, %v", dry, run.Counts, err)
+		}
+	}
+	ann.get(room).says("young")
+	ann.get(thread).is(http.StatusNotFound)
+	bob.get("/admin/team/").says("None yet")
 }

@@ -27,6 +27,9 @@ func (d testerPages) routes() []route {
 		{http.MethodPost, testersPath + "set/", staff.Change, d.setTester},
 		{http.MethodPost, testersPath + "clear/", staff.Change, d.clearTester},
 		{http.MethodPost, testersPath + "import/", staff.Change, d.importTesters},
+		{http.MethodGet, testersPath + "find/", staff.Read, backTo("testers/")},
+		{http.MethodGet, testersPath + "set/", staff.Read, backTo("testers/")},
+		{http.MethodGet, testersPath + "import/", staff.Read, backTo("testers/")},
 		{http.MethodGet, whyPath, staff.Read, func(r *Request) error { return r.Show("why", whyView{}) }},
 		{http.MethodPost, whyPath, staff.Read, d.why},
 	}
@@ -74,7 +77,7 @@ func (d testerPages) showTesters(r *Request, status int, view testersView) error
 
 // device takes the device id that was typed. Beside the field it says what is
 // wrong with it.
-func (r *Request) device() (id string, hash bridge.DeviceHash, problem string, err error) {
+func (d testerPages) device(r *Request) (id string, hash bridge.DeviceHash, problem string, err error) {
 	fields, err := r.Form()
 	if err != nil {
 		return "", hash, "", err
@@ -83,12 +86,12 @@ func (r *Request) device() (id string, hash bridge.DeviceHash, problem string, e
 	if bridge.CheckDeviceID(id) != nil {
 		return id, hash, r.T("testers.bad_device"), nil
 	}
-	return id, r.door.Hasher.Hash(id), "", nil
+	return id, d.Hasher.Hash(id), "", nil
 }
 
 // findTester shows what is set for the device that was typed.
 func (d testerPages) findTester(r *Request) error {
-	id, hash, problem, err := r.device()
+	id, hash, problem, err := d.device(r)
 	if err != nil {
 		return err
 	}
@@ -119,7 +122,7 @@ func (d testerPages) showFound(r *Request, status int, view testersView, hash br
 
 // setTester sets or removes the override of the device that was typed.
 func (d testerPages) setTester(r *Request) error {
-	id, hash, problem, err := r.device()
+	id, hash, problem, err := d.device(r)
 	if err != nil {
 		return err
 	}
@@ -196,7 +199,7 @@ const (
 // importTesters sets what a file says: all of it, or nothing and what is wrong
 // with it.
 func (d testerPages) importTesters(r *Request) error {
-	content, err := r.sentFile()
+	content, err := sentFile(r)
 	if err != nil {
 		return err
 	}
@@ -227,7 +230,7 @@ func (d testerPages) importTesters(r *Request) error {
 
 // sentFile reads a form with one file; the other fields are in PostForm then. A
 // file that is too large is cut where that shows. No file is an empty one.
-func (r *Request) sentFile() ([]byte, error) {
+func sentFile(r *Request) ([]byte, error) {
 	r.Request.Body = http.MaxBytesReader(r.Writer, r.Request.Body, maxImport)
 	if err := r.Request.ParseMultipartForm(maxImport); err != nil {
 		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {

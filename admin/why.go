@@ -26,7 +26,7 @@ type whyStep struct {
 
 // why explains the gate's answer about the device that was typed.
 func (d testerPages) why(r *Request) error {
-	id, hash, problem, err := r.device()
+	id, hash, problem, err := d.device(r)
 	if err != nil {
 		return err
 	}

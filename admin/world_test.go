@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gin-gonic/gin"
 	"golang.org/x/net/html"
 
 	"deskbridge/app"
@@ -29,6 +30,8 @@ type world struct {
 	*testing.T
 	app          *app.App
 	origin       string
+	engine       *gin.Engine // for its table of routes
+	database     string      // its URL
 	north, south *bridge.Region
 }
 
@@ -57,7 +60,7 @@ func newWorld(t *testing.T, database string, env ...string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{T: t, app: a}
+	w := &world{T: t, app: a, database: database}
 	w.north, w.south = w.addRegion("north", "North"), w.addRegion("south", "South")
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -66,7 +69,9 @@ func newWorld(t *testing.T, database string, env ...string) *world {
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, done := make(chan net.Addr, 1), make(chan error, 1)
 	go func() {
-		done <- a.Serve(ctx, app.ServeOptions{Listener: listener, Ready: func(addr net.Addr) { ready <- addr }})
+		done <- a.Serve(ctx, app.ServeOptions{
+			Listener: listener, Ready: func(addr net.Addr) { ready <- addr }, Mount: func(engine *gin.Engine) { w.engine = engine },
+		})
 	}()
 	select {
 	case addr := <-ready:

@@ -146,28 +146,28 @@ func (a *App) assemble(ctx context.Context) error {
 	}
 	a.identity = identity.New(identity.Config{Client: egress.Client(a.Outbound, identity.FetchTimeout), Log: a.log, Now: a.now})
 	a.Alerts = a.newAlerts()
-	return a.assembleJobs()
+	a.Jobs, err = a.newJobs()
+	return err
 }
 
-// assembleJobs makes what the clock starts.
-func (a *App) assembleJobs() (err error) {
+// newJobs makes what the clock starts.
+func (a *App) newJobs() (*jobs.Jobs, error) {
 	keeper := bridge.NewKeeper(bridge.KeeperDeps{
 		Jobs: a.Store, Lanes: a.Store, Regions: a.Regions, Publisher: a.watermarks, Log: a.log, Now: a.now,
 		DeliveryDays: a.cfg.Retention.DeliveryDays, ExposureDays: a.cfg.Retention.ExposureDays, JobRunDays: a.cfg.Retention.JobRunDays,
 		StatisticsDays: a.cfg.Retention.StatisticsDays, AuditDays: a.cfg.Retention.AuditDays,
 	})
 	tally := bridge.NewTally(bridge.TallyDeps{Store: a.Store, Regions: a.Regions, Now: a.now, ExposureDays: a.cfg.Retention.ExposureDays})
-	a.Jobs, err = jobs.New(jobs.Deps{
+	return jobs.New(jobs.Deps{
 		Store: a.Store, Instance: a.cfg.Instance, Now: a.now, Log: a.log,
 		Jobs: []jobs.Job{
 			{Name: "prune", Schedule: a.cfg.Jobs.Prune, Run: a.prune(keeper)},
 			{Name: "reconcile", Schedule: a.cfg.Jobs.Reconcile, Run: a.receiver.Reconcile, Quiet: true},
 			{Name: "outbox-sweep", Schedule: a.cfg.Jobs.OutboxSweep, Run: keeper.Sweep, Quiet: true},
-			{Name: "tally", Schedule: a.cfg.Jobs.Tally, Run: tally.Run, Quiet: true},
 			{Name: "alert", Schedule: a.cfg.Jobs.Alert, Run: a.Alerts.Run, Quiet: true},
+			{Name: "tally", Schedule: a.cfg.Jobs.Tally, Run: tally.Run, Quiet: true},
 		},
 	})
-	return err
 }
 
 // catchUp reads at once what agents wrote while no instance ran. What fails is

@@ -36,12 +36,13 @@ func (a *App) mountConsole(frame *server.Server, shared *server.Shared, listen n
 		})}
 	}
 	console, err := admin.New(admin.Deps{
+		Work:    admin.Work{Letters: a.Store, Deliveries: a.Store, Jobs: a.Jobs, Runs: a.Store},
 		Regions: a.Regions, Accounts: a.Accounts, Sessions: a.Sessions, Provider: provider, Origin: origin,
 		SignIns: admin.SignIns{Limit: signIns, Client: frame.Client},
 		Hasher:  a.Hasher, Gate: a.Store,
 		Team: a.Team, TeamSockets: &author.Sockets{Chat: a.Team, Watcher: a.watermarks, Streams: frame, Origin: origin, Now: a.now},
 		Alerts: admin.AlertDeps{Store: a.Store, Test: a.Alerts.Test, Refuses: a.refuses, TicketURL: a.Desk.TicketURL, Mail: a.cfg.SMTP.Host != ""},
-		Store:  a.Store, Tokens: a.Store, Rules: RegionRules(), Examine: a.Desk.Examine, PublicURL: a.cfg.PublicURL,
+		Store:  a.Store, Tokens: a.Store, Rules: RegionRules(), Examine: a.Examine, PublicURL: a.cfg.PublicURL,
 		Statistics: a.Store, Experiment: a.Store, Chats: a.Store, Audit: a.Store,
 		Closer: bridge.NewCloser(bridge.CloserDeps{Store: a.Store, Desk: a.Desk, Publisher: a.watermarks, Now: a.now}),
 		Eraser: a.eraser, TicketURL: a.Desk.TicketURL, DeskSilent: a.calls.silentSince,

@@ -147,13 +147,17 @@ func (d *demo) run(ctx context.Context, sim *simulation) (err error) {
 	if err := d.inventYear(ctx, a); err != nil {
 		return err
 	}
+	console, err := d.enrol(ctx, a)
+	if err != nil {
+		return err
+	}
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	err = a.Serve(ctx, ServeOptions{
 		Listener: d.listener, Mount: mountPhone,
 		Ready: func(net.Addr) {
-			if err := d.announce(access); err != nil {
+			if err := d.announce(access, console); err != nil {
 				cancel(fmt.Errorf("say that the demo is ready: %w", err))
 			}
 		},
@@ -198,21 +202,24 @@ func mountPhone(engine *gin.Engine) {
 }
 
 // announce says that the demo is ready, and where.
-func (d *demo) announce(access zammadAccess) error {
+func (d *demo) announce(access zammadAccess, console demoConsole) error {
 	phone := d.origin + phonePath + "?region=" + demoRegion
 	if d.opts.JSON {
 		return printJSON(d.opts.Stdout, demoReady{
 			DeviceAPI: d.origin, Region: demoRegion, Language: demoLanguage, Zammad: access,
-			Webhook: demoWebhook{d.webhook(demoPlaces[0]), d.signature}, Pages: demoPages{phone, deskPage(access)}, Data: d.dir,
+			Webhook: demoWebhook{d.webhook(demoPlaces[0]), d.signature}, Pages: demoPages{phone, deskPage(access)}, Console: console, Data: d.dir,
 		})
 	}
-	_, err := fmt.Fprintf(d.opts.Stdout, `The demo is ready. Open these two pages side by side:
+	_, err := fmt.Fprintf(d.opts.Stdout, `The demo is ready. Open these pages side by side:
 
   phone  %s
          write as an app user
   desk   %s
          answer as an agent
 
+  console  %s
+         decide who gets the chat, look how it goes; sign in as
+%s
 For your own hands and programs:
 
   device API     %s/api/v3/%s/%s/chat/my-device/
@@ -223,7 +230,7 @@ For your own hands and programs:
   data           %s
 
 Stop it with Ctrl-C.
-`, phone, deskPage(access), d.origin, demoRegion, demoLanguage, access.URL, access.AgentToken, access.BridgeToken, access.AdminToken, d.dir)
+`, phone, deskPage(access), console.URL, console.words(), d.origin, demoRegion, demoLanguage, access.URL, access.AgentToken, access.BridgeToken, access.AdminToken, d.dir)
 	return err
 }
 
@@ -235,6 +242,7 @@ type demoReady struct {
 	Zammad    zammadAccess `json:"zammad"`
 	Webhook   demoWebhook  `json:"webhook"`
 	Pages     demoPages    `json:"pages"`
+	Console   demoConsole  `json:"console"`
 	Data      string       `json:"data"`
 }
 

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -473,4 +474,49 @@ func TestSimulateGivesTokensThatWork(t *testing.T) {
 	if _, err := zammadAs(t, ready.Zammad, ready.Zammad.BridgeToken).Settings.List(t.Context()); !errors.Is(err, zammad.ErrForbidden) {
 		t.Errorf("the bridge's token reads the settings: %v", err)
 	}
+}
+
+// TestDemoOpensTheConsole: whoever is printed can sign in, also when a demo goes
+// on in the folder of an earlier one, in which an account was disabled.
+func TestDemoOpensTheConsole(t *testing.T) {
+	dir := t.TempDir()
+	enter := func(ready demoReady) {
+		t.Helper()
+		if ready.Console.URL != ready.DeviceAPI+"/admin/" || len(ready.Console.Accounts) != 3 {
+			t.Fatalf("console: %+v", ready.Console)
+		}
+		for _, account := range ready.Console.Accounts {
+			client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+			answer, err := client.PostForm(ready.Console.URL+"sign-in/", url.Values{"login": {account.User}, "password": {account.Password}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer.Body.Close()
+			if answer.StatusCode != http.StatusSeeOther || answer.Header.Get("Location") != "/admin/" {
+				t.Errorf("%s: %s", account.User, answer.Status)
+			}
+		}
+	}
+	ready, demo := startDemo(t, dir)
+	enter(ready)
+	demo.stop()
+	cfg, err := demoConfig(dir, "127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := Open(t.Context(), cfg, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := a.Store.StaffByLogin(t.Context(), ready.Console.Accounts[1].User)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := c.Person
+	to.Disabled = true
+	if err := errors.Join(a.Accounts.Change(t.Context(), c.Person, to), a.Store.SetTOTP(t.Context(), c.ID, "SECRET", 1), a.Close()); err != nil {
+		t.Fatal(err)
+	}
+	ready, _ = startDemo(t, dir)
+	enter(ready)
 }

@@ -66,6 +66,16 @@ func (a *App) refuses(ctx context.Context, address string) string {
 	}
 }
 
+// Examine is that of desk.Desk for a region whose Zammad may be connected to.
+func (a *App) Examine(ctx context.Context, r *bridge.Region) []bridge.Finding {
+	switch a.refuses(ctx, r.Settings.ZammadURL) {
+	case "private", "port":
+		return []bridge.Finding{bridge.Found("refused_address", nil, r.Settings.ZammadURL)}
+	default: // the desk says what else is wrong
+		return a.Desk.Examine(ctx, r)
+	}
+}
+
 // tellRefused writes a line for each address that regions have and may not use,
 // since their chats stand still until somebody acts.
 func (a *App) tellRefused(ctx context.Context) error {

@@ -79,6 +79,9 @@ func TestNoAddressOfARegionLeadsInside(t *testing.T) {
 		}
 	}
 	strict := open()
+	if found := strict.Examine(t.Context(), region); len(found) != 1 || found[0].Code != "refused_address" {
+		t.Errorf("%+v", found)
+	}
 	use(strict)
 	if n := knocks.Load(); n != 0 {
 		t.Errorf("%d connections were made", n)

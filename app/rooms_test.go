@@ -116,6 +116,7 @@ var exceptions = map[string]string{
 	"bridge":  "2026-11-25: each thing that a device, a desk or a person may do has one file, and all of them are the heart",
 	"cli":     "2026-11-25: each command and each group of a region's settings has one file",
 	"storage": "2026-11-25: the file names follow the heart's",
+	"bench":   "2026-11-26: each measurement has one file, with its bare baseline beside it or shared",
 	"admin":   "2026-11-26: each page has one file, and the frame around them is small",
 }
 

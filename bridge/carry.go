@@ -148,22 +148,30 @@ func (p *Pump) settle(ctx context.Context, r *Region, w *Work) Outcome {
 }
 
 // found looks at where a message in doubt has arrived. A ticket that took others
-// in may be somebody else's, with the message's own ticket merged into it.
+// in may be somebody else's, with the message's own ticket merged into it. In one
+// that was not known here until now agents may have answered long ago: their
+// deliveries were for an unknown ticket, and reconciliation has gone past it, so
+// nobody but this would read them.
 func (p *Pump) found(ctx context.Context, r *Region, w *Work, posted Posted) Outcome {
 	if posted.Ticket.ID == w.Chat.Ticket {
 		return p.posted(ctx, r, w, posted, nil)
 	}
 	merged, err := p.Desk.Absorbed(ctx, r, posted.Ticket.ID)
-	if err == nil && merged.IsZero() {
-		return p.posted(ctx, r, w, posted, nil)
-	}
-	if err == nil {
-		err = p.Receiver.adopt(ctx, r, w.Chat, posted.Ticket, merged)
-	}
 	if err != nil {
 		return p.unsettled(w, err)
 	}
-	return Outcome{Work: w.ID, Sent: &Sent{}}
+	out := Outcome{Work: w.ID, Sent: &Sent{}}
+	if merged.IsZero() {
+		out = p.posted(ctx, r, w, posted, nil)
+		if out.Sent == nil || w.Chat.Ticket != 0 || len(posted.Ticket.Articles) < 2 {
+			return out // nobody else has written there, or the chat's own ticket is another one
+		}
+		posted.Ticket.State = out.Sent.State // it may have been reopened
+	}
+	if err := p.Receiver.adopt(ctx, r, w.Chat, posted.Ticket); err != nil {
+		return p.unsettled(w, err)
+	}
+	return out
 }
 
 // unsettled keeps work in doubt after a look that failed.

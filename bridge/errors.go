@@ -102,6 +102,7 @@ var (
 	ErrTicketRead      = errors.New("the ticket was read anew in the meantime")
 	ErrLetterUnknown   = errors.New("there is no such dead letter")
 	ErrDeliveryUnknown = errors.New("there is no such delivery, or nothing is left to do with it")
+	ErrJobRunning      = errors.New("the job is running already")
 	ErrTesterUnknown   = errors.New("nobody has set anything for this device")
 	ErrRegionExists    = errors.New("there is already a region with this slug")
 	ErrRegionChanged   = errors.New("the region was changed by somebody else in the meantime")

@@ -31,6 +31,7 @@ var findings = map[string]struct {
 	"rights":          {true, "the user has the rights in group %s", ""},
 	"privacy":         {true, "the second token may erase customers", ""},
 	"bad_address":     {false, "The address of the Zammad cannot be used.", "set another address"},
+	"refused_address": {false, "Deskbridge does not connect to %s: it is inside a private network, or its port is not an ordinary one.", "set a public address, or add this one to egress.allow in the configuration"},
 	"unreachable":     {false, "At %s no Zammad answers.", "check the address and the way there (DNS, firewall, TLS), and that Zammad runs"},
 	"token_refused":   {false, "%s does not know the token.", "make a new token for the bridge's user in Zammad and set it here"},
 	"token_forbidden": {false, "%s does not let the token in.", "in Zammad: switch on API access by token (Manage > System > API), give the token the permission ticket.agent, end a maintenance mode"},

@@ -340,14 +340,19 @@ func (r *Receiver) Follow(ctx context.Context, region *Region, chat Chat, merged
 	return merged.Successor, r.store(ctx, region, receipt)
 }
 
-// adopt gives a chat the ticket in which its message was found and into which
-// its own was merged before anybody here knew it. What stood in it before may be
-// another person's conversation, and is never shown. If it holds another
-// device's messages, nobody can say whose it is, and the chat is left without it.
-func (r *Receiver) adopt(ctx context.Context, region *Region, chat Chat, ticket Ticket, merged time.Time) error {
+// adopt gives a chat the ticket in which its message was found, with what agents
+// have written there. Its own ticket may have been merged into this one before
+// anybody here knew it: what stood in it before may be another person's
+// conversation, and is never shown. If it holds another device's messages, nobody
+// can say whose it is, and the chat is left without it.
+func (r *Receiver) adopt(ctx context.Context, region *Region, chat Chat, ticket Ticket) error {
 	articles, err := r.Desk.Articles(ctx, region, ticket.ID)
 	if err != nil {
 		return fmt.Errorf("read the ticket of a found message: %w", err)
+	}
+	merged, err := r.Desk.Absorbed(ctx, region, ticket.ID) // after reading: another ticket may have come just now
+	if err != nil {
+		return fmt.Errorf("look for merges: %w", err)
 	}
 	for i, a := range articles {
 		articles[i].Foreign = !a.CreatedAt.After(merged)

@@ -162,6 +162,13 @@ type KnownTicket struct {
 	CheckedAt time.Time          // the ChangedAt up to which visibility was compared
 }
 
+// JobInfo describes a job for a list.
+type JobInfo struct {
+	Name     string    `json:"name"`
+	Schedule string    `json:"schedule"`
+	Next     time.Time `json:"next"` // next tick, UTC
+}
+
 // RunLease begins the name of the lease that is held while a job runs; the
 // job's name follows.
 const RunLease = "run:"
@@ -195,8 +202,8 @@ type PruneCutoffs struct {
 	Exposures  time.Time
 	JobRuns    time.Time
 	Erasures   time.Time // that are done
-	Statistics time.Time
 	Alerts     time.Time
+	Statistics time.Time
 	Audit      time.Time // zero: it is kept for ever
 	Expired    time.Time // sessions, one-time links and overrides that ended before then
 }

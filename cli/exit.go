@@ -79,7 +79,7 @@ func exitCode(err error) int {
 	switch {
 	case errors.As(err, &withCode):
 		return withCode.code
-	case errors.Is(err, bridge.ErrRegionExists), errors.Is(err, bridge.ErrRegionChanged), errors.Is(err, jobs.ErrRunning), errors.Is(err, staff.ErrTokenTaken):
+	case errors.Is(err, bridge.ErrRegionExists), errors.Is(err, bridge.ErrRegionChanged), errors.Is(err, bridge.ErrJobRunning), errors.Is(err, staff.ErrTokenTaken):
 		return ExitConflict
 	case errors.As(err, &unknownJob), errors.Is(err, bridge.ErrLetterUnknown), errors.Is(err, bridge.ErrDeliveryUnknown), errors.Is(err, staff.ErrTokenUnknown):
 		return ExitNotFound

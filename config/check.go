@@ -74,9 +74,9 @@ func (l *loader) check() {
 	l.want(isSchedule(c.Jobs.Prune), "jobs.prune", scheduleForm)
 	l.want(isSchedule(c.Jobs.Reconcile), "jobs.reconcile", scheduleForm)
 	l.want(isSchedule(c.Jobs.OutboxSweep), "jobs.outbox_sweep", scheduleForm)
-	l.want(isSchedule(c.Jobs.Tally), "jobs.tally", scheduleForm)
 	l.want(isSchedule(c.Jobs.Alert), "jobs.alert", scheduleForm)
 	l.smtp(c.SMTP)
+	l.want(isSchedule(c.Jobs.Tally), "jobs.tally", scheduleForm)
 	l.want(slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level), "log.level", "debug, info, warn or error")
 	l.want(slices.Contains([]string{"text", "json"}, c.Log.Format), "log.format", "text or json")
 }

@@ -200,12 +200,12 @@ type Jobs struct {
 	Reconcile string `yaml:"reconcile" env:"RECONCILE"`
 	// Repairs lanes that wait for nothing. Default "@every 1m".
 	OutboxSweep string `yaml:"outbox_sweep" env:"OUTBOX_SWEEP"`
-	// Counts chats, messages and answers for the console's numbers. Default
-	// "@every 5m": so old they may be.
-	Tally string `yaml:"tally" env:"TALLY"`
 	// Tells the staff of regions who waits for an answer for too long. Default
 	// "@every 1m": so much later than the region wants may a notice come.
 	Alert string `yaml:"alert" env:"ALERT"`
+	// Counts chats, messages and answers for the console's numbers. Default
+	// "@every 5m": so old they may be.
+	Tally string `yaml:"tally" env:"TALLY"`
 }
 
 // Retention says how long records are kept that belong to no region's own
@@ -294,7 +294,7 @@ func Default() Config {
 			BodyBytes: 1 << 20, Files: 5, FileBytes: 10 << 20, MessageFileBytes: 20 << 20, WebhookBodyBytes: 10 << 20,
 		},
 		CORS:      CORS{Origins: []string{"*"}},
-		Jobs:      Jobs{Prune: "0 17 * * * *", Reconcile: "@every 30s", OutboxSweep: "@every 1m", Tally: "@every 5m", Alert: "@every 1m"},
+		Jobs:      Jobs{Prune: "0 17 * * * *", Reconcile: "@every 30s", OutboxSweep: "@every 1m", Alert: "@every 1m", Tally: "@every 5m"},
 		Retention: Retention{DeliveryDays: 7, ExposureDays: 90, JobRunDays: 90, StatisticsDays: 1100, AuditDays: 1095},
 		Author:    Author{Days: 30},
 		Console:   Console{Enabled: true, SessionHours: 12, IdleMinutes: 60},

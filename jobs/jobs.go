@@ -97,16 +97,6 @@ type task struct {
 	running  sync.Mutex // held while the job runs here; seize and its release
 }
 
-// Info describes a job for a list.
-type Info struct {
-	Name     string    `json:"name"`
-	Schedule string    `json:"schedule"`
-	Next     time.Time `json:"next"` // next tick, UTC
-}
-
-// ErrRunning says that the job is running already, here or on another instance.
-var ErrRunning = errors.New("the job is running already")
-
 // UnknownJobError says that there is no job of this name, and which there are.
 type UnknownJobError struct {
 	Name  string
@@ -172,11 +162,11 @@ func (j *Jobs) find(name string) *task {
 }
 
 // List gives all jobs by name, with their next ticks.
-func (j *Jobs) List() []Info {
+func (j *Jobs) List() []bridge.JobInfo {
 	now := j.deps.Now().UTC()
-	list := make([]Info, 0, len(j.tasks))
+	list := make([]bridge.JobInfo, 0, len(j.tasks))
 	for _, t := range j.tasks {
-		list = append(list, Info{Name: t.Name, Schedule: t.Schedule, Next: t.schedule.Next(now)})
+		list = append(list, bridge.JobInfo{Name: t.Name, Schedule: t.Schedule, Next: t.schedule.Next(now)})
 	}
 	return list
 }
@@ -237,7 +227,7 @@ func (j *Jobs) tick(ctx context.Context, t *task, at time.Time) {
 	release, err := j.seize(ctx, t, func(now, until time.Time) (bool, error) {
 		return j.deps.Store.Lease(ctx, bridge.RunLease+t.Name, j.holder, now, until)
 	})
-	if errors.Is(err, ErrRunning) {
+	if errors.Is(err, bridge.ErrJobRunning) {
 		j.deps.Log.Info("a tick was left out, because the job still runs", "job", t.Name)
 		return
 	}

@@ -364,7 +364,7 @@ func TestRunNow(t *testing.T) {
 		done <- err
 	}()
 	<-entered
-	if _, err := j.RunNow(t.Context(), "busy", false); !errors.Is(err, ErrRunning) {
+	if _, err := j.RunNow(t.Context(), "busy", false); !errors.Is(err, bridge.ErrJobRunning) {
 		t.Errorf("a second run at the same time: %v", err)
 	}
 	close(leave)
@@ -389,11 +389,11 @@ func TestListGivesTheNextTicksInUTC(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []Info{
-		{"hourly", "@hourly", at(22, 4, 0, 0)},
-		{"later", "30 17 3 * * *", at(22, 3, 17, 30)},
-		{"prune", "17 3 * * *", at(23, 3, 17, 0)},
-		{"reconcile", "@every 30s", at(22, 3, 17, 30)},
+	want := []bridge.JobInfo{
+		{Name: "hourly", Schedule: "@hourly", Next: at(22, 4, 0, 0)},
+		{Name: "later", Schedule: "30 17 3 * * *", Next: at(22, 3, 17, 30)},
+		{Name: "prune", Schedule: "17 3 * * *", Next: at(23, 3, 17, 0)},
+		{Name: "reconcile", Schedule: "@every 30s", Next: at(22, 3, 17, 30)},
 	}
 	if diff := cmp.Diff(want, j.List()); diff != "" {
 		t.Error(diff)

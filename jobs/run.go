@@ -13,7 +13,7 @@ import (
 
 // RunNow runs a job at once, unless it runs already. It is always recorded, and
 // the audit says who asked for it. The run's own failure is in JobRun.Error and
-// in the error; further errors are *UnknownJobError, ErrRunning, and those of the
+// in the error; further errors are *UnknownJobError, bridge.ErrJobRunning, and those of the
 // store.
 func (j *Jobs) RunNow(ctx context.Context, name string, dryRun bool) (bridge.JobRun, error) {
 	t, release, err := j.ask(ctx, name, dryRun)
@@ -80,15 +80,15 @@ func (j *Jobs) ask(ctx context.Context, name string, dryRun bool) (*task, func()
 }
 
 // seize takes a job's run, which nobody else has until release: take asks for its
-// lease, which is prolonged meanwhile. The error is ErrRunning if somebody has it.
+// lease, which is prolonged meanwhile. The error is bridge.ErrJobRunning if somebody has it.
 func (j *Jobs) seize(ctx context.Context, t *task, take func(now, until time.Time) (bool, error)) (release func(), err error) {
 	if !t.running.TryLock() {
-		return nil, fmt.Errorf("job %s: %w", t.Name, ErrRunning)
+		return nil, fmt.Errorf("job %s: %w", t.Name, bridge.ErrJobRunning)
 	}
 	now := j.deps.Now()
 	mine, err := take(now, now.Add(runLease))
 	if err == nil && !mine {
-		err = ErrRunning
+		err = bridge.ErrJobRunning
 	}
 	if err != nil {
 		t.running.Unlock()

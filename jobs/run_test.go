@@ -90,10 +90,10 @@ func TestStartedByAPersonItRunsOnceAmongInstances(t *testing.T) {
 		for range 5 { // the tick of 40 s, too, and longer than the lease without prolonging it
 			for _, j := range instances {
 				wantRunning(t, j, "long")
-				if err := j.Start(eva, "long", false); !errors.Is(err, ErrRunning) {
+				if err := j.Start(eva, "long", false); !errors.Is(err, bridge.ErrJobRunning) {
 					t.Errorf("a second run at the same time: %v", err)
 				}
-				if _, err := j.RunNow(eva, "long", false); !errors.Is(err, ErrRunning) {
+				if _, err := j.RunNow(eva, "long", false); !errors.Is(err, bridge.ErrJobRunning) {
 					t.Errorf("a second run at the same time: %v", err)
 				}
 			}
@@ -129,7 +129,7 @@ func TestALostRunEndsWithItsLease(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := j.RunNow(t.Context(), "quick", false); !errors.Is(err, ErrRunning) {
+		if _, err := j.RunNow(t.Context(), "quick", false); !errors.Is(err, bridge.ErrJobRunning) {
 			t.Errorf("it may run still: %v", err)
 		}
 		now = now.Add(runLease)

@@ -59,6 +59,37 @@ func TestWatchersAreToldOfTheirDeviceOnly(t *testing.T) {
 	})
 }
 
+func TestOneWatcherHearsOfAnyOfSeveral(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, &changeLog{})
+		tablet, other := bridge.DeviceHash{8}, bridge.DeviceHash{9}
+		news, stop := w.WatchAny(0, []bridge.DeviceHash{phone, tablet})
+		alone, stopAlone := w.Watch(0, tablet)
+		w.Publish(bridge.Change{Device: phone, Seq: 1}, bridge.Change{Device: tablet, Seq: 1})
+		if !heard(news) || heard(news) {
+			t.Error("two changes are not one notice")
+		}
+		w.Publish(bridge.Change{Device: tablet, Seq: 2})
+		if !heard(news) || !heard(alone) {
+			t.Error("not told of the second of two")
+		}
+		w.Publish(bridge.Change{Device: other, Seq: 1}, bridge.Change{Region: 1, Device: phone, Seq: 1})
+		if heard(news) {
+			t.Error("told of what nobody asked for")
+		}
+		stop()
+		stop()
+		w.Publish(bridge.Change{Device: tablet, Seq: 3})
+		if heard(news) || !heard(alone) {
+			t.Error("after one stopped, the other alone is told")
+		}
+		stopAlone()
+		if len(w.watched) != 0 {
+			t.Errorf("%d are still watched by nobody", len(w.watched))
+		}
+	})
+}
+
 func TestWatchersHearOfOtherInstancesOnceEach(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &changeLog{}

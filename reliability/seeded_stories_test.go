@@ -145,6 +145,22 @@ func TestStories(t *testing.T) {
 			w.erase(other)
 			w.sends("south-1")
 		},
+		"an answer is written long before anybody here knows of its ticket": func(w *world) {
+			other := w.says("north-1")
+			w.net.set(&fault{kind: slow, only: "write", times: 1, delay: time.Second})
+			w.sends("north-0")
+			w.wait(time.Second / 4) // the ticket is being opened
+			w.stepClock(step{a: 4}) // so the dead one keeps the lane for 40 minutes
+			w.stepCrash(step{})
+			w.wait(2 * time.Second)
+			w.bury()
+			w.stepStart(step{})
+			w.discover()
+			w.write(w.one(0, func(t *ticket) bool { return t != other }), false, "")
+			w.wait(3 * time.Minute)
+			w.write(other, false, "") // reconciliation does not look further back from now on
+			w.wait(time.Minute)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -184,7 +184,7 @@ func (a *Accounts) failed(ctx context.Context, c *Credentials, try Try, reason s
 
 // check compares a password, and hashes it anew if the parameters have changed.
 func (a *Accounts) check(ctx context.Context, c *Credentials, password string) (bool, error) {
-	if utf8.RuneCountInString(password) > MaxPassword { // none is
+	if utf8.RuneCountInString(norm.NFC.String(password)) > MaxPassword { // none is
 		password = ""
 	}
 	ok, stale, err := a.hasher.check(ctx, password, c.Password)

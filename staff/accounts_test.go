@@ -130,6 +130,18 @@ func TestSignIn(t *testing.T) {
 	}
 }
 
+func TestTheLongestPasswordTypedOnAnotherKeyboard(t *testing.T) {
+	d := newDesk(t)
+	var long strings.Builder
+	for i := range staff.MaxPassword / 4 {
+		fmt.Fprintf(&long, "ö%03d", i)
+	}
+	_, err := d.Add(d.ctx, staff.Person{Login: "anna", Name: "Anna", Role: staff.Operator}, long.String())
+	d.ok(err)
+	d.ok(d.signIn("anna", strings.ReplaceAll(long.String(), "ö", "o\u0308")))
+	d.wants(d.signIn("anna", long.String()+"x"), staff.ErrSignIn)
+}
+
 func TestStrangersLearnNothingOfLogins(t *testing.T) {
 	d := newDesk(t)
 	d.add("locked")

@@ -27,7 +27,7 @@ func clientOf(p *openidtest.Provider, secret string) *staff.OIDC {
 
 func signedBy(key crypto.Signer) func(string) string {
 	return func(token string) string {
-		parsed, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256, jose.ES256})
+		parsed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.RS256, jose.ES256})
 		if err != nil {
 			panic(err)
 		}

@@ -74,21 +74,27 @@ func (s rooms) Views(ctx context.Context, who staff.ID, regions []bridge.RegionI
 	return views, failure(s.countUnread(ctx, views, who, since))
 }
 
-func (s rooms) views(ctx context.Context, who staff.ID, regions []bridge.RegionID, since time.Time) ([]author.View, error) {
+// viewsQuery reads the rooms of a person.
+func viewsQuery(who staff.ID, regions []bridge.RegionID, since time.Time) (string, []any) {
 	mine := "SELECT id FROM author_rooms WHERE kind = 'all' UNION ALL SELECT id FROM author_rooms WHERE first_id = ? UNION ALL SELECT id FROM author_rooms WHERE second_id = ?"
-	args := []any{milli(since), who, who, who}
+	args := []any{milli(since), who, who, who, who}
 	if len(regions) > 0 {
 		marks, ids := in(regions)
 		mine += " UNION ALL SELECT id FROM author_rooms WHERE kind = 'region' AND region_id IN " + marks
 		args = append(args, ids...)
 	}
+	return "SELECT r.id, r.kind, r.region_id, r.first_id, r.second_id, r.seq, r.pruned_seq," +
+		" COALESCE((SELECT m.created_at FROM author_messages m WHERE m.room_id = r.id AND m.deleted = 0 AND m.created_at >= ? ORDER BY m.seq DESC LIMIT 1), 0) AS newest," +
+		" COALESCE(a.seq, 0), COALESCE(p.id, 0), COALESCE(CASE WHEN p.name = '' THEN p.login ELSE p.name END, ''), COALESCE(p.disabled, 1)" +
+		" FROM author_rooms r LEFT JOIN author_reads a ON a.room_id = r.id AND a.person_id = ?" +
+		" LEFT JOIN staff p ON p.id = CASE WHEN r.first_id = ? THEN r.second_id ELSE r.first_id END" +
+		" JOIN (" + mine + ") x ON x.id = r.id ORDER BY newest DESC, r.id DESC", args
+}
+
+func (s rooms) views(ctx context.Context, who staff.ID, regions []bridge.RegionID, since time.Time) ([]author.View, error) {
+	query, args := viewsQuery(who, regions, since)
 	var views []author.View
-	err := each(s.read.WithContext(ctx), "SELECT r.id, r.kind, r.region_id, r.first_id, r.second_id, r.seq, r.pruned_seq,"+
-		" COALESCE((SELECT m.created_at FROM author_messages m WHERE m.room_id = r.id AND m.deleted = 0 AND m.created_at >= ? ORDER BY m.seq DESC LIMIT 1), 0) AS newest,"+
-		" COALESCE(a.seq, 0), COALESCE(p.id, 0), COALESCE(CASE WHEN p.name = '' THEN p.login ELSE p.name END, ''), COALESCE(p.disabled, 1)"+
-		" FROM author_rooms r LEFT JOIN author_reads a ON a.room_id = r.id AND a.person_id = ?"+
-		" LEFT JOIN staff p ON p.id = CASE WHEN r.first_id = ? THEN r.second_id ELSE r.first_id END"+
-		" JOIN ("+mine+") x ON x.id = r.id ORDER BY newest DESC, r.id DESC", slices.Insert(args, 1, any(who)), func(scan func(...any) error) error {
+	err := each(s.read.WithContext(ctx), query, args, func(scan func(...any) error) error {
 		var (
 			v    author.View
 			last int64
@@ -199,7 +205,7 @@ func (s rooms) OpenThread(ctx context.Context, t author.Thread, now time.Time) (
 		case err != author.ErrRoomNotFound: //nolint:errorlint // oneRoom gives it as it is
 			return err
 		}
-		if both, err := present(tx, t); err != nil || !both {
+		if both, err := present(tx, t, s.share); err != nil || !both {
 			return orElse(err, author.ErrPersonNotFound)
 		}
 		r, err = addRoom(tx, author.Room{Kind: author.KindThread, Thread: t}, now)
@@ -216,10 +222,11 @@ func orElse(err, other error) error {
 	return other
 }
 
-// present says whether both of a thread are there and may sign in.
-func present(tx *gorm.DB, t author.Thread) (bool, error) {
+// present says whether both of a thread are there and may sign in. With a lock
+// they stay so until the commit: nobody is removed who has a thread.
+func present(tx *gorm.DB, t author.Thread, lock string) (bool, error) {
 	var n int
-	err := one(tx, "SELECT COUNT(*) FROM staff WHERE id IN (?, ?) AND disabled = 0", []any{t.First, t.Second}, &n)
+	err := one(tx, "SELECT COUNT(*) FROM staff WHERE id IN (?, ?) AND disabled = 0"+lock, []any{t.First, t.Second}, &n)
 	return n == 2, err
 }
 
@@ -229,7 +236,7 @@ func writable(tx *gorm.DB, r *author.Room) error {
 	if r.Kind != author.KindThread {
 		return nil
 	}
-	both, err := present(tx, r.Thread)
+	both, err := present(tx, r.Thread, "")
 	if err == nil && !both {
 		err = author.ErrReadOnly
 	}

@@ -16,6 +16,7 @@ import (
 	"deskbridge/author"
 	"deskbridge/bridge"
 	"deskbridge/staff"
+	"deskbridge/storage"
 	"deskbridge/storage/storagetest"
 )
 
@@ -177,9 +178,7 @@ func TestAThreadIsOneWhateverRaces(t *testing.T) {
 			t.Fatal(d)
 		}
 		w.wants(w.RemoveStaff(w.ctx, ann.ID), staff.ErrHasHistory)
-		w.ok(w.RemoveStaff(w.ctx, bob.ID)) // has written nothing
-		v = w.roomOf(ann, author.KindThread)
-		equal(w, "read-only", v.ReadOnly(), true)
+		w.wants(w.RemoveStaff(w.ctx, bob.ID), staff.ErrHasHistory) // has written nothing, but others refer to it
 	})
 }
 
@@ -212,6 +211,55 @@ func TestARepeatedMessageIsOne(t *testing.T) {
 		draft.Room = 77
 		_, _, err = w.Author().Add(w.ctx, draft)
 		w.wants(err, author.ErrRoomNotFound)
+	})
+}
+
+// TestEachChangeHasASeqOfItsOwn, whatever races, and a reader in the middle sees
+// all that the room's Seq counts.
+func TestEachChangeHasASeqOfItsOwn(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		ann, bob := w.person("ann"), w.person("bob")
+		room := w.thread(ann, bob)
+		const writers, each = 6, 12
+		var racing sync.WaitGroup
+		for n := range writers {
+			racing.Go(func() {
+				by := []author.Colleague{ann, bob}[n%2]
+				for i := range each {
+					m, r, err := w.Author().Add(w.ctx, author.Draft{Room: room.ID, By: by, Text: "x", Now: w.now})
+					if err == nil && m.Seq != r.Seq {
+						err = fmt.Errorf("the message has %d, the room %d", m.Seq, r.Seq)
+					}
+					if err == nil && i%3 == 0 {
+						_, err = w.Author().Delete(w.ctx, author.Deletion{Room: room.ID, Message: m.ID, By: by.ID, Now: w.now})
+					}
+					if err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		told := map[author.MessageID]bool{} // and whether it is deleted
+		for cursor, last := bridge.Seq(0), bridge.Seq(writers*each*4/3); cursor < last; {
+			changes, err := w.Author().Changes(w.ctx, room.ID, cursor, 7)
+			w.ok(err)
+			for _, m := range changes.Messages {
+				if m.Seq <= cursor || m.Seq > changes.Seq {
+					t.Fatalf("after %d up to %d came %d", cursor, changes.Seq, m.Seq)
+				}
+				cursor, told[m.ID] = m.Seq, m.Deleted
+			}
+			cursor = changes.Seq
+		}
+		racing.Wait()
+		deleted := 0
+		for _, gone := range told {
+			if gone {
+				deleted++
+			}
+		}
+		equal(w, "messages", len(told)-deleted, len(w.texts(room.ID)))
+		equal(w, "left", len(w.texts(room.ID)), writers*each*2/3)
 	})
 }
 
@@ -392,6 +440,10 @@ func TestRoomsAreReadByIndex(t *testing.T) {
 				t.Errorf("%s:\n%s", query, found)
 			}
 		}
+		query, args := storage.ViewsQuery(ann.ID, []bridge.RegionID{w.region.ID}, never)
+		if found := plan(t, db, explain+query, args...); strings.Contains(found, "SCAN m") || strings.Contains(found, "SCAN r\n") || wholeTable.MatchString(found) {
+			t.Errorf("rooms of a person:\n%s", found)
+		}
 	})
 }
 
@@ -399,9 +451,9 @@ func TestRoomsAreReadByIndex(t *testing.T) {
 var wholeTable = regexp.MustCompile(`(?m) (m|author_\w+) ALL `)
 
 // plan gives how a database would answer a query, a line for each row.
-func plan(t *testing.T, db *sql.DB, explain string) string {
+func plan(t *testing.T, db *sql.DB, explain string, args ...any) string {
 	t.Helper()
-	rows, err := db.Query(explain)
+	rows, err := db.Query(explain, args...)
 	if err != nil {
 		t.Fatal(err)
 	}

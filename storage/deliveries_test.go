@@ -24,7 +24,6 @@ func (w *world) deliveryIDs(q bridge.DeliveryQuery) (ids []bridge.DeliveryID) {
 func TestDeliveriesAreListedRelayedAndDropped(t *testing.T) {
 	eachWorld(t, func(w *world) {
 		ours, theirs := w.region, w.addRegion("fulda", "")
-		w.forget()
 		for i := range 6 {
 			region := ours.ID
 			if i == 5 {

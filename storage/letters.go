@@ -151,7 +151,8 @@ func findLetters(tx *gorm.DB, region bridge.RegionID, ids []bridge.WorkID) ([]de
 	return found, nil
 }
 
-// letter handles one letter; false if somebody else was faster.
+// letter handles one letter; false if somebody else was faster, or its message was
+// found in the ticket meanwhile.
 func (s lanes) letter(tx *gorm.DB, l deadLetter, now time.Time, handle func(h *held, message int64) error) (bool, error) {
 	h, err := s.hold(tx, l.chat, now)
 	if none(err) {
@@ -160,7 +161,7 @@ func (s lanes) letter(tx *gorm.DB, l deadLetter, now time.Time, handle func(h *h
 	if err != nil {
 		return false, err
 	}
-	n, err := exec(tx, "DELETE FROM outbox WHERE id = ? AND dead = 1", l.id)
+	n, err := exec(tx, "DELETE FROM outbox WHERE id = ? AND dead = 1 AND EXISTS (SELECT 1 FROM messages m WHERE m.id = outbox.message_id AND m.status = 'failed')", l.id)
 	if err != nil {
 		return false, fmt.Errorf("remove letter: %w", err)
 	}

@@ -50,13 +50,13 @@ func (w *world) forget() {
 	w.ok(err)
 }
 
-// noted gives the audit, the newest first, without what differs from run to run.
+// noted gives the audit, the newest first, but for the regions that the world
+// itself has added.
 func (w *world) noted(q bridge.AuditQuery) []bridge.AuditEntry {
 	w.Helper()
 	q.Limit = 1000
 	entries, err := w.Audit(w.ctx, q)
 	w.ok(err)
-	// How the world was made is no part of what a test does.
 	return slices.DeleteFunc(entries, func(e bridge.AuditEntry) bool { return e.Action == "region.add" })
 }
 
@@ -97,7 +97,6 @@ func TestLettersArePagedAndCountedByRegion(t *testing.T) {
 func TestLettersOfAnotherRegionStayUntouched(t *testing.T) {
 	eachWorld(t, func(w *world) {
 		ours, theirs := w.region, w.addRegion("fulda", "https://other.example.test")
-		w.forget()
 		mine, foreign := w.refusedLetters(ours, "a", "b"), w.refusedLetters(theirs, "c", "d")
 		w.ctx = bridge.WithActor(w.ctx, bridge.Actor{Kind: bridge.ActorPerson, ID: 3, Name: "eva"})
 		for _, change := range []func(bridge.RegionID, []bridge.WorkID) (int, error){
@@ -169,7 +168,6 @@ func TestManyLettersAtOnce(t *testing.T) {
 // is queued once, and counted once.
 func TestLettersAreTakenOnce(t *testing.T) {
 	eachPair(t, func(w *world, stores [2]*storage.Store) {
-		w.forget()
 		var devices []string
 		for i := range 12 {
 			devices = append(devices, fmt.Sprint("d", i))

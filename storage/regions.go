@@ -258,7 +258,7 @@ func (s regions) RemoveRegion(ctx context.Context, id bridge.RegionID) error {
 		return err
 	}
 	return s.write(ctx, func(tx *gorm.DB) error {
-		for _, table := range []string{"devices", "testers", "deliveries", "exposures", "erasures", "staff_regions", "alerts", "statistics", "tallies"} {
+		for _, table := range []string{"devices", "testers", "deliveries", "exposures", "erasures", "staff_regions", "statistics", "tallies", "alerts"} {
 			if _, err := exec(tx, "DELETE FROM "+table+" WHERE region_id = ?", id); err != nil {
 				return err
 			}

@@ -34,11 +34,11 @@
   const moment = (at) => clock.format(new Date(at));
 
   // Text becomes text, never HTML; only the server says what is a link.
-  const words = (parts) => (parts || []).map((part) => part.link && /^https?:\/\//i.test(part.text)
+  const words = (parts) => parts.map((part) => part.link && /^https?:\/\//i.test(part.text)
     ? element("a", { href: part.text, rel: "noopener noreferrer", target: "_blank" }, part.text) : part.text);
 
   const show = (message) => {
-    if (shown(message.id)) return;
+    if (shown(message.id) || !message.parts) return; // there already, or deleted since it was sent
     const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
     const who = message.own ? page.dataset.you : element("bdi", {}, message.author);
     const article = element("article", { class: message.own ? "message own" : "message", "data-id": message.id, "data-seq": message.seq },
