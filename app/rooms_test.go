@@ -112,7 +112,6 @@ const (
 // exceptions are places where keeping to a size would make the code worse,
 // each with the date and the reason.
 var exceptions = map[string]string{
-	"bench":   "2026-11-26: each contest has one file",
 	"bridge":  "2026-11-25: each thing that a device, a desk or a person may do has one file, and all of them are the heart",
 	"cli":     "2026-11-25: each command and each group of a region's settings has one file",
 	"storage": "2026-11-25: the file names follow the heart's",
