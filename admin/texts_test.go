@@ -107,3 +107,33 @@ func TestNextStaysInTheConsole(t *testing.T) {
 		}
 	}
 }
+
+// TestActionsHaveWords: what the store writes into the audit is said in plain
+// words in both languages.
+func TestActionsHaveWords(t *testing.T) {
+	v, err := newViews()
+	if err != nil {
+		t.Fatal(err)
+	}
+	action := regexp.MustCompile(`"((?:alert|author|chat|delivery|device|job|letter|region|staff|tester|token)\.[a-z-]+)"`)
+	names, err := filepath.Glob("../storage/*.go")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("%d sources of the store: %v", len(names), err)
+	}
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		content, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range action.FindAllStringSubmatch(string(content), -1) {
+			for _, l := range languages {
+				if v.texts[l]["audit.action."+match[1]] == "" {
+					t.Errorf("%s: the action %s has no words in %q", name, match[1], l)
+				}
+			}
+		}
+	}
+}
