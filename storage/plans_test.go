@@ -18,8 +18,7 @@ import (
 // somebody waits for may read one of them as a whole.
 var grown = []string{"messages", "chats", "devices", "articles", "attachments", "exposures", "deliveries", "statistics", "outbox"}
 
-// console asks everything that pages of statistics, the experiment and chats
-// ask of the store.
+// console asks everything that the pages about a region ask of the store.
 func console(w *world) {
 	w.Helper()
 	var (
@@ -45,6 +44,20 @@ func console(w *world) {
 	_, err = w.ChatEntries(w.ctx, bridge.ChatQuery{Region: id, Device: &hash, Limit: 50, Now: w.now})
 	w.ok(err)
 	_, err = w.Chat(w.ctx, id, all[0].ID)
+	w.ok(err)
+	for _, after := range []bridge.WorkID{0, 5} {
+		_, err = w.Letters(w.ctx, bridge.LetterQuery{Region: id, After: after, Limit: 50})
+		w.ok(err)
+	}
+	for _, outcomes := range [][]bridge.DeliveryOutcome{nil, {bridge.DeliveryFailed}} {
+		_, err = w.Deliveries(w.ctx, bridge.DeliveryQuery{Region: id, Outcomes: outcomes, Before: 1 << 40, Limit: 50})
+		w.ok(err)
+	}
+	_, err = w.Testers(w.ctx, bridge.TesterQuery{Region: id, Now: w.now, Limit: 50})
+	w.ok(err)
+	_, _, err = w.KnownDevices(w.ctx, w.region, w.now.AddDate(0, 0, -30), w.now, 50)
+	w.ok(err)
+	_, err = w.Audit(w.ctx, bridge.AuditQuery{Regions: []bridge.RegionID{id}, Limit: 50})
 	w.ok(err)
 }
 

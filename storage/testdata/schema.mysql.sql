@@ -190,6 +190,7 @@ CREATE TABLE `deliveries` (
   KEY `deliveries_due` (`outcome`,`due`),
   KEY `deliveries_age` (`received_at`),
   KEY `deliveries_region` (`region_id`,`received_at`),
+  KEY `deliveries_list` (`region_id`,`id`),
   CONSTRAINT `deliveries_region` FOREIGN KEY (`region_id`) REFERENCES `regions` (`id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
@@ -256,7 +257,6 @@ CREATE TABLE `exposures` (
   `app_version` varchar(40) NOT NULL DEFAULT '',
   PRIMARY KEY (`region_id`,`device_hash`,`day`),
   KEY `exposures_age` (`told_at`),
-  KEY `exposures_newest` (`region_id`,`told_at`),
   KEY `exposures_told` (`region_id`,`told_at`,`served`,`reason`),
   CONSTRAINT `exposures_region` FOREIGN KEY (`region_id`) REFERENCES `regions` (`id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
@@ -346,6 +346,7 @@ CREATE TABLE `outbox` (
   KEY `outbox_lane` (`chat_id`,`dead`),
   KEY `outbox_message` (`message_id`),
   KEY `outbox_kind` (`kind`,`chat_id`,`dead`,`created_at`),
+  KEY `outbox_letters` (`dead`,`id`),
   CONSTRAINT `outbox_of_chat` FOREIGN KEY (`chat_id`) REFERENCES `chats` (`id`),
   CONSTRAINT `outbox_of_message` FOREIGN KEY (`message_id`) REFERENCES `messages` (`id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;

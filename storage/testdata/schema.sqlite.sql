@@ -185,6 +185,8 @@ CREATE INDEX deliveries_age ON deliveries (received_at);
 
 CREATE INDEX deliveries_due ON deliveries (outcome, due);
 
+CREATE INDEX deliveries_list ON deliveries (region_id, id);
+
 CREATE INDEX deliveries_region ON deliveries (region_id, received_at);
 
 CREATE TABLE desks (
@@ -242,8 +244,6 @@ CREATE TABLE exposures (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX exposures_age ON exposures (told_at);
-
-CREATE INDEX exposures_newest ON exposures (region_id, told_at);
 
 CREATE INDEX exposures_told ON exposures (region_id, told_at, served, reason);
 
@@ -322,6 +322,8 @@ CREATE TABLE outbox (
 CREATE INDEX outbox_kind ON outbox (kind, chat_id, dead, created_at);
 
 CREATE INDEX outbox_lane ON outbox (chat_id, dead);
+
+CREATE INDEX outbox_letters ON outbox (dead, id);
 
 CREATE INDEX outbox_message ON outbox (message_id);
 

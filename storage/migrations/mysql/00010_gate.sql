@@ -19,8 +19,7 @@ SET @missing = (SELECT COUNT(*) = 0 FROM information_schema.columns
     WHERE table_schema = DATABASE() AND table_name = 'exposures' AND column_name = 'app_version');
 SET @change = IF(@missing, 'ALTER TABLE exposures
     ADD COLUMN language VARCHAR(40) NOT NULL DEFAULT '''',
-    ADD COLUMN app_version VARCHAR(40) NOT NULL DEFAULT '''',
-    ADD KEY exposures_newest (region_id, told_at)', 'DO 0');
+    ADD COLUMN app_version VARCHAR(40) NOT NULL DEFAULT ''''', 'DO 0');
 PREPARE change_it FROM @change;
 EXECUTE change_it;
 DEALLOCATE PREPARE change_it;

@@ -47,14 +47,14 @@ DEALLOCATE PREPARE change_it;
 
 SET @missing = (SELECT COUNT(*) = 0 FROM information_schema.statistics
     WHERE table_schema = DATABASE() AND table_name = 'deliveries' AND index_name = 'deliveries_region');
-SET @change = IF(@missing, 'ALTER TABLE deliveries ADD KEY deliveries_region (region_id, received_at)', 'DO 0');
+SET @change = IF(@missing, 'ALTER TABLE deliveries ADD KEY deliveries_region (region_id, received_at), ADD KEY deliveries_list (region_id, id)', 'DO 0');
 PREPARE change_it FROM @change;
 EXECUTE change_it;
 DEALLOCATE PREPARE change_it;
 
 SET @missing = (SELECT COUNT(*) = 0 FROM information_schema.statistics
     WHERE table_schema = DATABASE() AND table_name = 'outbox' AND index_name = 'outbox_kind');
-SET @change = IF(@missing, 'ALTER TABLE outbox ADD KEY outbox_kind (kind, chat_id, dead, created_at)', 'DO 0');
+SET @change = IF(@missing, 'ALTER TABLE outbox ADD KEY outbox_kind (kind, chat_id, dead, created_at), ADD KEY outbox_letters (dead, id)', 'DO 0');
 PREPARE change_it FROM @change;
 EXECUTE change_it;
 DEALLOCATE PREPARE change_it;

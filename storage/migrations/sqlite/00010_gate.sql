@@ -23,4 +23,3 @@ CREATE INDEX testers_age ON testers (expires_at);
 -- With what a device asked, so that other rules can be tried on it.
 ALTER TABLE exposures ADD COLUMN language TEXT NOT NULL DEFAULT '';
 ALTER TABLE exposures ADD COLUMN app_version TEXT NOT NULL DEFAULT '';
-CREATE INDEX exposures_newest ON exposures (region_id, told_at);

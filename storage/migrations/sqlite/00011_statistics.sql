@@ -29,4 +29,6 @@ CREATE INDEX chats_opened ON chats (region_id, created_at);
 CREATE INDEX messages_story ON messages (chat_id, created_at, author, automatic, retracted);
 CREATE INDEX exposures_told ON exposures (region_id, told_at, served, reason);
 CREATE INDEX deliveries_region ON deliveries (region_id, received_at);
+CREATE INDEX deliveries_list ON deliveries (region_id, id);
+CREATE INDEX outbox_letters ON outbox (dead, id);
 CREATE INDEX outbox_kind ON outbox (kind, chat_id, dead, created_at);
