@@ -244,7 +244,7 @@ type Console struct {
 	URL string `yaml:"url" env:"URL"`
 	// How long somebody stays signed in, in hours. Default 12.
 	SessionHours int `yaml:"session_hours" env:"SESSION_HOURS"`
-	// After how many minutes without a page somebody is signed out. Default 60.
+	// After how many minutes without a page somebody is signed out. Default 30.
 	IdleMinutes int `yaml:"idle_minutes" env:"IDLE_MINUTES"`
 
 	OIDC OIDC `yaml:"oidc" envPrefix:"OIDC_"`
@@ -297,7 +297,7 @@ func Default() Config {
 		Jobs:      Jobs{Prune: "0 17 * * * *", Reconcile: "@every 30s", OutboxSweep: "@every 1m", Alert: "@every 1m", Tally: "@every 5m"},
 		Retention: Retention{DeliveryDays: 7, ExposureDays: 90, JobRunDays: 90, StatisticsDays: 1100, AuditDays: 1095},
 		Author:    Author{Days: 30},
-		Console:   Console{Enabled: true, SessionHours: 12, IdleMinutes: 60},
+		Console:   Console{Enabled: true, SessionHours: 12, IdleMinutes: 30},
 		Log:       Log{Level: "info", Format: "text"},
 	}
 }

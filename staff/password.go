@@ -19,7 +19,7 @@ import (
 // made of, as NIST SP 800-63B recommends.
 const (
 	MinPassword = 12
-	MaxPassword = 200
+	MaxPassword = 128
 )
 
 // Errors of a password that somebody chooses.
