@@ -290,3 +290,35 @@ func TestAnsweredBeforeItWasKnownToHaveArrived(t *testing.T) {
 		equal(t, "the one written after the answer", got[fourth.ID], bridge.StatusSent)
 	})
 }
+
+// TestAnsweredBeforeItWasWritten: an answer that came into the ticket together
+// with a message, so that nobody knows yet which article is whose, is older than
+// the message and has not seen it.
+func TestAnsweredBeforeItWasWritten(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		var article bridge.ArticleID
+		w.send("d1", "one")
+		w.deliver(7, &article)
+		chat := w.history("d1", 0).Chat.ID
+		between := w.tick()
+		w.tick()
+		second := w.send("d1", "two").Message
+		c := w.claim()
+		work := w.start(c)
+		w.finish(c, bridge.Outcome{Work: work.ID, Sent: &bridge.Sent{Ticket: 7, State: bridge.TicketOpen}})
+		status := func() bridge.Status {
+			for _, m := range w.history("d1", 0).Messages {
+				if m.ID == second.ID {
+					return m.Status
+				}
+			}
+			return ""
+		}
+		earlier, later := w.agent(20, 7, "in between"), w.agent(30, 7, "after it")
+		earlier.CreatedAt, later.CreatedAt = between, w.tick()
+		w.record(bridge.Receipt{Chat: chat, Articles: []bridge.Article{earlier}})
+		equal(t, "after the older answer", status(), bridge.StatusSent)
+		w.record(bridge.Receipt{Chat: chat, Articles: []bridge.Article{later}})
+		equal(t, "after the newer one", status(), bridge.StatusSeen)
+	})
+}

@@ -307,9 +307,11 @@ func show(h *held, a bridge.Article) error {
 		return nil
 	}
 	h.wait = decided
+	// Of a message that came into the ticket together with other articles it is not
+	// known yet which is its own; then times decide.
 	sent, err := list[int64](h.tx, "SELECT m.id FROM messages m LEFT JOIN articles a ON a.message_id = m.id"+
-		" WHERE m.chat_id = ? AND m.status = ? AND m.author = ? AND (a.article_id IS NULL OR a.article_id < ?) ORDER BY m.id",
-		h.c.ID, string(bridge.StatusSent), string(bridge.AuthorUser), a.ID)
+		" WHERE m.chat_id = ? AND m.status = ? AND m.author = ? AND (a.article_id < ? OR a.article_id IS NULL AND m.created_at <= ?) ORDER BY m.id",
+		h.c.ID, string(bridge.StatusSent), string(bridge.AuthorUser), a.ID, milli(a.CreatedAt))
 	if err != nil {
 		return err
 	}
