@@ -14,12 +14,12 @@ type Asked struct {
 }
 
 // Listen lets a store say what it reads, outside of changes.
-func (s *Store) Listen(hear func(Asked)) {
+func Listen(s *Store, hear func(Asked)) {
 	s.read.Statement.ConnPool = &heard{s.read.Statement.ConnPool, hear}
 }
 
 // Explain asks the database how it would answer.
-func (s *Store) Explain(ctx context.Context, prefix string, a Asked) ([]map[string]string, error) {
+func Explain(ctx context.Context, s *Store, prefix string, a Asked) ([]map[string]string, error) {
 	rows, err := s.read.Statement.ConnPool.QueryContext(ctx, prefix+a.Query, a.Args...)
 	if err != nil {
 		return nil, err

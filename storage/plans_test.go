@@ -72,9 +72,9 @@ func TestConsoleQueriesUseIndexes(t *testing.T) {
 		w.ok(err)
 		console(w) // so that the tally below is of a region that was counted
 		var asked []storage.Asked
-		w.Listen(func(a storage.Asked) { asked = append(asked, a) })
+		storage.Listen(w.Store, func(a storage.Asked) { asked = append(asked, a) })
 		console(w)
-		w.Listen(func(storage.Asked) {})
+		storage.Listen(w.Store, func(storage.Asked) {})
 		if len(asked) < 15 {
 			t.Fatalf("only %d queries were heard", len(asked))
 		}
@@ -96,7 +96,7 @@ var sqliteScan = regexp.MustCompile(`^SCAN (\w+)|^SEARCH (\w+) USING .*INDEX (?:
 
 // sqliteScans gives the grown tables that a query scans, by their aliases.
 func sqliteScans(w *world, a storage.Asked) (scans []string) {
-	plan, err := w.Explain(w.ctx, "EXPLAIN QUERY PLAN ", a)
+	plan, err := storage.Explain(w.ctx, w.Store, "EXPLAIN QUERY PLAN ", a)
 	w.ok(err)
 	for _, line := range plan {
 		if m := sqliteScan.FindStringSubmatch(line["detail"]); m != nil && slices.Contains(grown, tableOf(a.Query, m[1]+m[2])) && !bounded(a.Query, line["detail"]) {
@@ -109,7 +109,7 @@ func sqliteScans(w *world, a storage.Asked) (scans []string) {
 // mysqlScans is the same; a scan of a whole index is one too, and so is a range
 // that is most of a table.
 func mysqlScans(w *world, a storage.Asked) (scans []string) {
-	plan, err := w.Explain(w.ctx, "EXPLAIN ", a)
+	plan, err := storage.Explain(w.ctx, w.Store, "EXPLAIN ", a)
 	w.ok(err)
 	for _, line := range plan {
 		table := tableOf(a.Query, line["table"])
