@@ -160,6 +160,9 @@ func secure(h http.Header) {
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Referrer-Policy", "same-origin")
 	h.Add("Vary", "Cookie")
+	// Web apps of other origins may read the device API, and nothing of this.
+	h.Del("Access-Control-Allow-Origin")
+	h.Del("Access-Control-Expose-Headers")
 }
 
 // admit finds out who is there and whether they may.

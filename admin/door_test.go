@@ -44,7 +44,16 @@ func TestSessionsEnd(t *testing.T) {
 // foreign pages out.
 func TestHeaders(t *testing.T) {
 	w := oneWorld(t)
-	for _, a := range []answer{w.person("operator", staff.Operator).get("/admin/"), w.stranger().get("/admin/"), w.person("viewer", staff.Viewer, w.north).get("/admin/regions/south/")} {
+	foreign := http.Header{"Origin": {"https://app.example.org"}}
+	if got := w.stranger().do(http.MethodGet, "/api/v3/regions/", nil, foreign).header.Get("Access-Control-Allow-Origin"); got != "*" {
+		t.Fatalf("the device API lets %q read it: then this test shows nothing", got)
+	}
+	for _, a := range []answer{w.person("operator", staff.Operator).do(http.MethodGet, "/admin/", nil, foreign), w.stranger().do(http.MethodGet, "/admin/none/", nil, foreign)} {
+		if got := a.header.Get("Access-Control-Allow-Origin"); got != "" {
+			t.Errorf("pages of %q may read the console", got)
+		}
+	}
+	for _, a := range []answer{w.person("other", staff.Operator).get("/admin/"), w.stranger().get("/admin/"), w.person("viewer", staff.Viewer, w.north).get("/admin/regions/south/")} {
 		for name, want := range map[string]string{
 			"Content-Security-Policy": "default-src 'none'", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin",
 		} {

@@ -16,7 +16,8 @@ const (
 )
 
 // allowOrigin lets pages of an allowed origin read the answer. No credentials
-// are allowed: nothing here rests on cookies.
+// are allowed: no API rests on cookies. The console, which does, takes these
+// headers off its answers.
 func (s *Server) allowOrigin(h http.Header, origin string) {
 	switch {
 	case s.origins["*"]:
