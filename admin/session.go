@@ -169,7 +169,7 @@ func (s *Sessions) look(r *Request, key string) string {
 	return s.of(r.Request).GetString(r.Request.Context(), key)
 }
 
-// Token makes a session without a browser, for tests and the demo's screenshots.
+// Token makes a session without a browser, for tests and measurements.
 // It gives the plain cookie, as a console on a loopback address has it.
 func (s *Sessions) Token(ctx context.Context, id staff.ID, epoch int64) (*http.Cookie, error) {
 	ctx, err := s.plain.Load(ctx, "")
