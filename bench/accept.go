@@ -93,19 +93,21 @@ func accept(name string, ours *stack, other *bare) contest {
 	}
 }
 
-// The statements of a message, as storage has them.
+// The statements of a message, as storage has them; a test compares the rows
+// that both leave.
 const (
-	selectDevice = "SELECT d.id, d.region_id, d.device_hash, d.alias, d.seq, d.current_chat_id, d.last_message_at, d.opened_at FROM devices d WHERE d.region_id = ? AND d.device_hash = ?"
-	selectChat   = "SELECT c.id, c.region_id, c.device_id, c.language, c.consent, c.consent_at, c.desk_id, c.ticket_id, c.customer_id, c.ticket_state," +
-		" c.checked_at, c.created_at, c.last_message_at, c.lane_due, c.claim_id, c.claimed_until FROM chats c WHERE c.id = ?"
-	insertDevice = "INSERT INTO devices (region_id, device_hash, alias, seq, changed_at, current_chat_id, last_message_at, opened_at) VALUES (?, ?, ?, 0, ?, 0, 0, ?)"
+	selectDevice = "SELECT d.id, d.region_id, d.device_hash, d.alias, d.seq, d.current_chat_id, d.last_message_at, d.opened_at, d.pruned_seq, d.read_seq, d.token_hash" +
+		" FROM devices d WHERE d.region_id = ? AND d.device_hash = ?"
+	selectChat = "SELECT c.id, c.region_id, c.device_id, c.language, c.consent, c.consent_at, c.desk_id, c.ticket_id, c.customer_id, c.ticket_state," +
+		" c.reopened, c.answered_at, c.asked_at, c.checked_at, c.state_at, c.created_at, c.last_message_at, c.lane_due, c.claim_id, c.claimed_until, c.waiting_since FROM chats c WHERE c.id = ?"
+	insertDevice = "INSERT INTO devices (region_id, device_hash, alias, seq, changed_at, current_chat_id, last_message_at, opened_at, pruned_seq) VALUES (?, ?, ?, 0, ?, 0, 0, ?, 1)"
 	insertChat   = "INSERT INTO chats (region_id, device_id, language, consent, consent_at, desk_id, ticket_id, customer_id, ticket_state, checked_at, created_at, last_message_at, lane_due, claim_id, claimed_until)" +
 		" VALUES (?, ?, ?, NULL, 0, ?, NULL, 0, '', 0, ?, ?, NULL, '', 0)"
-	insertMessage = "INSERT INTO messages (device_id, chat_id, seq, uuid, author, name, html, text, automatic, status, fail_code, client_key, created_at, retracted)" +
-		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?, 0)"
+	insertMessage = "INSERT INTO messages (device_id, chat_id, seq, uuid, author, name, html, text, automatic, status, fail_code, client_key, created_at, retracted, files)" +
+		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?, 0, ?)"
 	insertWork = "INSERT INTO outbox (chat_id, kind, message_id, previous, attempts, started_at, dead, reason, error_id, created_at) VALUES (?, ?, ?, ?, 0, 0, 0, '', '', ?)"
-	updateChat = "UPDATE chats SET language = ?, consent = ?, consent_at = ?, ticket_id = ?, customer_id = ?, ticket_state = ?," +
-		" checked_at = ?, last_message_at = ?, lane_due = ?, claim_id = ?, claimed_until = ? WHERE id = ?"
+	updateChat = "UPDATE chats SET language = ?, consent = ?, consent_at = ?, ticket_id = ?, customer_id = ?, ticket_state = ?, reopened = ?, answered_at = ?, asked_at = ?," +
+		" checked_at = ?, state_at = ?, last_message_at = ?, lane_due = ?, claim_id = ?, claimed_until = ?, waiting_since = ? WHERE id = ?"
 	updateDevice = "UPDATE devices SET seq = ?, changed_at = ?, current_chat_id = ?, last_message_at = ? WHERE id = ?"
 )
 
@@ -132,34 +134,49 @@ func (b *bare) accept(w http.ResponseWriter, r *http.Request) {
 
 // bareRow is what the bare handler must remember of a device and its chat.
 type bareRow struct {
-	id, region, seq, chat, last, opened int64
-	hash                                []byte
-	alias                               string
+	id, region, seq, chat, last, opened, pruned, read int64
+	hash, token                                       []byte
+	alias                                             string
 
-	language, state, claim                         string
-	consentAt, desk, customer, checked, lastInChat int64
-	until, created, owner                          int64
-	consent                                        sql.Null[bool]
-	ticket, due                                    sql.Null[int64]
+	language, state, claim                                  string
+	consentAt, desk, customer, checked, stateAt, lastInChat int64
+	until, created, owner, answered, asked, waiting         int64
+	reopened                                                bool
+	consent                                                 sql.Null[bool]
+	ticket, due                                             sql.Null[int64]
+}
+
+func (d *bareRow) readChat(do doer, chat int64) error {
+	return do(selectChat).QueryRow(chat).Scan(&d.chat, &d.region, &d.owner, &d.language, &d.consent, &d.consentAt, &d.desk, &d.ticket, &d.customer, &d.state,
+		&d.reopened, &d.answered, &d.asked, &d.checked, &d.stateAt, &d.created, &d.lastInChat, &d.due, &d.claim, &d.until, &d.waiting)
+}
+
+func (d *bareRow) saveChat(do doer) error {
+	_, err := do(updateChat).Exec(d.language, d.consent, d.consentAt, d.ticket, d.customer, d.state, d.reopened, d.answered, d.asked,
+		d.checked, d.stateAt, d.lastInChat, d.due, d.claim, d.until, d.waiting, d.chat)
+	return err
 }
 
 func acceptRows(do doer, device []byte, message string, now int64) (int64, error) {
 	d := bareRow{region: 1, language: language}
-	err := do(selectDevice).QueryRow(d.region, device).Scan(&d.id, &d.region, &d.hash, &d.alias, &d.seq, &d.chat, &d.last, &d.opened)
+	err := do(selectDevice).QueryRow(d.region, device).Scan(&d.id, &d.region, &d.hash, &d.alias, &d.seq, &d.chat, &d.last, &d.opened, &d.pruned, &d.read, &d.token)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		err = openRows(do, &d, device, now)
 	case err == nil:
-		err = do(selectChat).QueryRow(d.chat).Scan(&d.chat, &d.region, &d.owner, &d.language, &d.consent, &d.consentAt, &d.desk, &d.ticket, &d.customer,
-			&d.state, &d.checked, &d.created, &d.lastInChat, &d.due, &d.claim, &d.until)
+		err = d.readChat(do, d.chat)
 	}
 	if err != nil {
 		return 0, err
 	}
 	d.seq++
 	d.last = max(now, d.last+1)
+	d.lastInChat, d.asked = d.last, now
+	if d.waiting == 0 {
+		d.waiting = d.last
+	}
 	markup := strings.ReplaceAll(html.EscapeString(message), "\n", "<br>")
-	result, err := do(insertMessage).Exec(d.id, d.chat, d.seq, uuid.NewString(), string(bridge.AuthorUser), "", markup, message, false, string(bridge.StatusQueued), nil, d.last)
+	result, err := do(insertMessage).Exec(d.id, d.chat, d.seq, uuid.NewString(), string(bridge.AuthorUser), "", markup, message, false, string(bridge.StatusQueued), nil, d.last, 0)
 	if err != nil {
 		return 0, err
 	}
@@ -173,7 +190,7 @@ func acceptRows(do doer, device []byte, message string, now int64) (int64, error
 	if !d.due.Valid {
 		d.due = sql.Null[int64]{V: now, Valid: true}
 	}
-	if _, err := do(updateChat).Exec(d.language, d.consent, d.consentAt, d.ticket, d.customer, d.state, d.checked, d.last, d.due, d.claim, d.until, d.chat); err != nil {
+	if err := d.saveChat(do); err != nil {
 		return 0, err
 	}
 	_, err = do(updateDevice).Exec(d.seq, now, d.chat, d.last, d.id)

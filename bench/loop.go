@@ -144,7 +144,7 @@ func (l *loop) carry(ctx context.Context, chat, device int64, claim string) (mor
 		err := do(nextWork).QueryRow(chat).Scan(&work, &kind, &message, &previous, &attempts, &refusals, &started, &id, &words, &status)
 		if errors.Is(err, sql.ErrNoRows) {
 			row.claim, row.until, row.due = "", 0, sql.Null[int64]{}
-			return saveChat(do, &row)
+			return row.saveChat(do)
 		}
 		if err == nil {
 			_, err = do(startWork).Exec(time.Now().UnixMilli(), work)
@@ -198,7 +198,7 @@ func (l *loop) finish(ctx context.Context, work, message int64, a arrival) error
 			return err
 		}
 		row.ticket, row.state, row.claim = sql.Null[int64]{V: a.ticket, Valid: true}, "open", a.claim
-		if err := saveChat(do, &row); err != nil {
+		if err := row.saveChat(do); err != nil {
 			return err
 		}
 		_, err := do(updateDevice).Exec(row.seq, time.Now().UnixMilli(), row.chat, row.last, a.device)
@@ -210,13 +210,7 @@ func holdRows(do doer, row *bareRow, chat, device int64) error {
 	if err := do(deviceByID).QueryRow(device).Scan(&row.seq, &row.chat, &row.last, &row.hash); err != nil {
 		return err
 	}
-	return do(selectChat).QueryRow(chat).Scan(&row.chat, &row.region, &row.owner, &row.language, &row.consent, &row.consentAt, &row.desk, &row.ticket, &row.customer,
-		&row.state, &row.checked, &row.created, &row.lastInChat, &row.due, &row.claim, &row.until)
-}
-
-func saveChat(do doer, row *bareRow) error {
-	_, err := do(updateChat).Exec(row.language, row.consent, row.consentAt, row.ticket, row.customer, row.state, row.checked, row.lastInChat, row.due, row.claim, row.until, row.chat)
-	return err
+	return row.readChat(do, chat)
 }
 
 // post makes the call of a message: a new ticket, or a change of a known one.

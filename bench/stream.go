@@ -286,7 +286,7 @@ func (b bareStreams) relay(ctx context.Context, key string, body []byte) error {
 	}
 	chat := parsed.Ticket.ID
 	err = b.change(ctx, func(do doer) error {
-		result, err := do(insertMessage).Exec(chat, chat, 3, uuid.NewString(), string(bridge.AuthorAgent), "", parsed.Article.Body, parsed.Article.Body, false, string(bridge.StatusSent), nil, now)
+		result, err := do(insertMessage).Exec(chat, chat, 3, uuid.NewString(), string(bridge.AuthorAgent), "", parsed.Article.Body, parsed.Article.Body, false, string(bridge.StatusSent), nil, now, 0)
 		if err != nil {
 			return err
 		}

@@ -136,8 +136,9 @@ func (d *Door) send(c *gin.Context) error {
 		return err
 	}
 	history := accepted.History
-	if history.Seq != 0 { // so that the next poll need not ask
-		d.tokens.put(deviceKey{who.region.ID, who.device}, tokenAt{accepted.Token, history.Seq})
+	if history.Seq != 0 { // so that neither the next message nor the next poll need ask
+		d.tokens.put(deviceKey{who.region.ID, who.device}, tokenAt{history.Token, history.Seq})
+		d.Watermarks.Learn(bridge.Change{Region: who.region.ID, Device: who.device, Seq: history.Seq})
 	} else { // consent alone, or a message that was there already
 		if history, err = d.Chats.History(c.Request.Context(), who.region, who.device, since); err != nil {
 			return err

@@ -62,6 +62,29 @@ func TestPollWithoutNewsAsksNobody(t *testing.T) {
 	}
 }
 
+// TestMessagesInARowAskOnce: after a device's first message, the next costs one
+// question, which stores it, and a poll with the tag of its answer none.
+func TestMessagesInARowAskOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.post(chatPath("testland", "de", "first"), "message=Hallo").state(t)
+	eventually(t, "the watermarks trust themselves", func() bool {
+		_, known := w.marks.Seq(w.region("testland").ID, hasher.Hash("first"))
+		return known || w.get(chatPath("testland", "de", "first")).status != 200
+	})
+	path := chatPath("testland", "de", "d1")
+	w.post(path, "message=eins").state(t)
+	asked := w.asked.Load()
+	tag := w.post(path, "message=zwei").header.Get("Etag")
+	if n := w.asked.Load() - asked; n != 1 {
+		t.Errorf("a message after another asked the heart %d times", n)
+	}
+	asked = w.asked.Load()
+	if got := w.get(path, "If-None-Match", tag); got.status != 304 || w.asked.Load() != asked {
+		t.Errorf("a poll with the tag of a message: %d, asked %d times", got.status, w.asked.Load()-asked)
+	}
+}
+
 // TestConditionHoldsWithoutWatermarks: what is not known in memory is compared
 // after reading.
 func TestConditionHoldsWithoutWatermarks(t *testing.T) {

@@ -84,6 +84,11 @@ func (c counted) MarkRead(ctx context.Context, r *bridge.Region, d bridge.Device
 	return c.Chats.MarkRead(ctx, r, d, seq)
 }
 
+func (c counted) Token(ctx context.Context, r *bridge.Region, d bridge.DeviceHash) (bridge.TokenHash, bridge.Seq, error) {
+	c.asked.Add(1)
+	return c.Chats.Token(ctx, r, d)
+}
+
 func (c counted) Decide(ctx context.Context, r *bridge.Region, d bridge.DeviceHash, language, version string) (gate.Decision, error) {
 	c.asked.Add(1)
 	return c.Chats.Decide(ctx, r, d, language, version)

@@ -43,9 +43,16 @@ func TestAcceptStoresWhatHistoryReads(t *testing.T) {
 		if d := cmp.Diff(w.history("a", 2), a.History); d != "" || len(a.History.Messages) != 1 {
 			w.Errorf("since: %s", d)
 		}
-		equal(w, "since", show(w.history("a", 1)), "user:again:queued user:news only:queued")
-		equal(w, "nothing new", show(w.history("a", 3)), "")
-		equal(w, "ahead of the store", show(w.history("a", 99)), "user:"+text+":queued user:again:queued user:news only:queued")
+		s = w.submission("a", "cursor of the future")
+		s.Since = 4 // the new message's own; the store was restored from a backup
+		a, err = w.Accept(w.ctx, s)
+		w.ok(err)
+		if !a.History.Anew || len(a.History.Messages) != 4 {
+			w.Errorf("since of the future: anew %t, %s", a.History.Anew, show(a.History))
+		}
+		equal(w, "since", show(w.history("a", 1)), "user:again:queued user:news only:queued user:cursor of the future:queued")
+		equal(w, "nothing new", show(w.history("a", 4)), "")
+		equal(w, "ahead of the store", show(w.history("a", 99)), "user:"+text+":queued user:again:queued user:news only:queued user:cursor of the future:queued")
 		_, err = w.History(w.ctx, w.region, device("b"), 0, w.now)
 		w.wants(err, bridge.ErrChatNotFound)
 	})
