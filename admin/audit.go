@@ -2,6 +2,7 @@ package admin
 
 import (
 	"fmt"
+	"html/template"
 	"mime"
 	"net/http"
 	"net/url"
@@ -75,16 +76,9 @@ func (p auditPages) query(r *Request) (auditFilter, bridge.AuditQuery, []string)
 	return f, q, wrong
 }
 
-// auditRow is an entry as the page shows it.
-type auditRow struct {
-	bridge.AuditEntry
-	What   string // the action in words; empty: nobody has written them
-	Region string // name; empty: of the whole installation
-}
-
 // auditList is what the page of the audit shows.
 type auditList struct {
-	Rows    []auditRow
+	Rows    template.HTML // of the table; empty: nothing was found
 	Filter  auditFilter
 	Wrong   map[string]bool  // fields of the filter that cannot be read
 	Regions []*bridge.Region // to choose from; nil on the page of one region
@@ -130,17 +124,52 @@ func (p auditPages) list(r *Request) error {
 		query.Set("before", strconv.FormatInt(entries[auditPage-1].ID, 10))
 		list.Next = list.Path + "?" + query.Encode()
 	}
-	for _, e := range entries {
-		row := auditRow{AuditEntry: e, What: r.known("audit.action." + e.Action)}
-		if e.Region != 0 {
-			row.Region = fmt.Sprintf("#%d", e.Region)
-			if region, ok := p.Regions.ByID(e.Region); ok {
-				row.Region = region.Name
-			}
-		}
-		list.Rows = append(list.Rows, row)
-	}
+	list.Rows = rows(entries, func(e *bridge.AuditEntry) template.HTML { return p.row(r, e) })
 	return r.ShowStatus(status, "audit", list)
+}
+
+func (p auditPages) row(r *Request, e *bridge.AuditEntry) template.HTML {
+	who := markup(`<bdi>%s</bdi>`, e.Actor.Name)
+	if e.Actor.Kind != bridge.ActorPerson {
+		kind := "audit.kind." + string(e.Actor.Kind)
+		who = markup(`%s %s`, r.T(kind), who)
+	}
+	var where, what, changes template.HTML
+	if r.Region == nil {
+		where = markup(`<td><bdi>%s</bdi></td>`, p.place(e.Region))
+	}
+	if words := r.known("audit.action." + e.Action); words != "" {
+		what = markup(`%s<br>`, words)
+	}
+	what += markup(`<span class="code hint">%s</span>`, e.Action)
+	if e.Subject != "" {
+		what += markup(`<br><bdi>%s</bdi>`, e.Subject)
+	}
+	for _, c := range e.Changes {
+		from, to := template.HTML(""), markup(`%s`, r.T("audit.nothing"))
+		if c.From != "" {
+			from = markup(`<bdi>%s</bdi> → `, c.From)
+		}
+		if c.To != "" {
+			to = markup(`<bdi>%s</bdi>`, c.To)
+		}
+		changes += markup(`<li><bdi>%s</bdi>: %s%s</li>`, c.Field, from, to)
+	}
+	if changes != "" {
+		changes = "<ul>" + changes + "</ul>"
+	}
+	return markup(`<tr><td>%s</td><td>%s</td>%s<td>%s</td><td>%s</td></tr>`, r.clock(e.At), who, where, what, changes)
+}
+
+// place gives the name of an entry's region; empty: it is about the installation.
+func (p auditPages) place(id bridge.RegionID) string {
+	if id == 0 {
+		return ""
+	}
+	if region, ok := p.Regions.ByID(id); ok {
+		return region.Name
+	}
+	return fmt.Sprintf("#%d", id)
 }
 
 // export streams every entry that the filter finds. If that breaks off, so

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
@@ -35,30 +36,14 @@ const chatsAtOnce = 50
 
 var chatFilters = []bridge.ChatFilter{bridge.ChatsAll, bridge.ChatsWaiting, bridge.ChatsInTrouble}
 
-// listed is a chat in the list, in words: a template that looks up each of them
-// takes longer for fifty chats than the database does.
-type listed struct {
-	ID             bridge.ChatID
-	Language       string
-	State          string
-	Closed         bool
-	Opened, Last   string
-	OpenedAt       string // for machines
-	LastAt         string
-	Waiting        string // empty: nobody waits
-	Queued, Failed string // trouble; empty: none
-	Ticket, URL    string // for agents; empty: none
-	Name           string // of the chat, for links
-}
-
 // chatPage is a page of the list.
 type chatPage struct {
 	Filter  bridge.ChatFilter
 	Filters []bridge.ChatFilter
-	Chats   []listed
-	Next    string // where the list goes on; empty: it ends
-	Device  bool   // these are one device's
-	Error   string // about what was typed
+	Rows    template.HTML // of the table; empty: there are none
+	Next    string        // where the list goes on; empty: it ends
+	Device  bool          // these are one device's
+	Error   string        // about what was typed
 }
 
 // chats lists a region's chats, never what was said.
@@ -77,7 +62,7 @@ func (d chatList) chats(r *Request) error {
 		key := entries[chatsAtOnce-1].Key
 		list.Next = "?" + url.Values{"filter": {string(list.Filter)}, "after": {fmt.Sprintf("%d.%d", key.At.UnixMilli(), key.ID)}}.Encode()
 	}
-	list.Chats = d.listed(r, entries)
+	list.Rows = d.rows(r, entries)
 	return r.Show("chats", list)
 }
 
@@ -92,35 +77,57 @@ func chatKey(text string) bridge.ChatKey {
 	return bridge.ChatKey{At: time.UnixMilli(ms), ID: bridge.ChatID(chat)}
 }
 
-func (d chatList) listed(r *Request, entries []bridge.ChatEntry) []listed {
-	now, zone, chats := d.Now(), r.Zone(), make([]listed, len(entries))
+// rows shows chats, each as a row of the table.
+func (d chatList) rows(r *Request, entries []bridge.ChatEntry) template.HTML {
 	states := map[bridge.TicketState]string{
 		bridge.TicketNone: r.T("chats.no_ticket"), bridge.TicketOpen: r.T("chats.open"), bridge.TicketClosed: r.T("chats.closed"), bridge.TicketMerged: r.T("chats.merged"),
 	}
-	for i, e := range entries {
-		c := listed{
-			ID: e.ID, Language: e.Language, State: states[e.TicketState], Closed: e.TicketState == bridge.TicketClosed, Name: r.T("chats.number", e.ID),
-			Opened: moment(r.Language, e.OpenedAt, zone), OpenedAt: e.OpenedAt.Format(time.RFC3339),
-			Last: moment(r.Language, e.LastMessageAt, zone), LastAt: e.LastMessageAt.Format(time.RFC3339),
-		}
-		if !e.WaitingSince.IsZero() {
-			c.Waiting = r.T("chats.waiting", span(r, now.Sub(e.WaitingSince)))
-		}
-		if !e.QueuedSince.IsZero() {
-			c.Queued = r.T("chats.queued", span(r, now.Sub(e.QueuedSince)))
-		}
-		if e.Ticket != 0 {
-			c.URL, c.Ticket = d.TicketURL(r.Region, e.Ticket), r.T("chats.in_zammad", e.Ticket)
-		}
-		switch {
-		case e.Failed > 0 && e.FailCode == bridge.FailAttachment:
-			c.Failed = r.T("chats.failed_files", e.Failed)
-		case e.Failed > 0:
-			c.Failed = r.T("chats.failed", e.Failed)
-		}
-		chats[i] = c
+	return rows(entries, func(e *bridge.ChatEntry) template.HTML {
+		return markup(`<tr><th scope="row">%v</th><td>%s%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td>%s</tr>`,
+			e.ID, states[e.TicketState], d.waiting(r, e), e.Language, r.clock(e.OpenedAt), r.clock(e.LastMessageAt), d.trouble(r, e), d.ticket(r, e), actions(r, e))
+	})
+}
+
+func (d chatList) waiting(r *Request, e *bridge.ChatEntry) template.HTML {
+	if e.WaitingSince.IsZero() {
+		return ""
 	}
-	return chats
+	return markup(`<br><strong class="warn">%s</strong>`, r.T("chats.waiting", span(r, d.Now().Sub(e.WaitingSince))))
+}
+
+// trouble says what keeps messages from Zammad.
+func (d chatList) trouble(r *Request, e *bridge.ChatEntry) (all template.HTML) {
+	if !e.QueuedSince.IsZero() {
+		all = markup(`<span class="warn">%s</span> `, r.T("chats.queued", span(r, d.Now().Sub(e.QueuedSince))))
+	}
+	switch {
+	case e.Failed > 0 && e.FailCode == bridge.FailAttachment:
+		all += markup(`<span class="bad">%s</span>`, r.T("chats.failed_files", e.Failed))
+	case e.Failed > 0:
+		all += markup(`<span class="bad">%s</span>`, r.T("chats.failed", e.Failed))
+	}
+	return all
+}
+
+func (d chatList) ticket(r *Request, e *bridge.ChatEntry) template.HTML {
+	if e.Ticket == 0 {
+		return ""
+	}
+	return markup(`<a href="%s" rel="noreferrer">%s</a>`, d.TicketURL(r.Region, e.Ticket), r.T("chats.in_zammad", fmt.Sprint(e.Ticket)))
+}
+
+// actions is the cell of what can be done with a chat, for those who may.
+func actions(r *Request, e *bridge.ChatEntry) template.HTML {
+	if !r.May(staff.Change) {
+		return ""
+	}
+	var list template.HTML
+	base, name := r.Path(fmt.Sprintf("chats/%d/", e.ID)), r.T("chats.number", fmt.Sprint(e.ID))
+	const link = `<a href="%s%s/">%s<span class="visually-hidden"> %s</span></a>`
+	if e.TicketState != bridge.TicketClosed {
+		list = markup(link, base, "close", r.T("chats.close"), name) + " "
+	}
+	return markup(`<td class="actions">%s</td>`, list+markup(link, base, "erase", r.T("chats.erase"), name))
 }
 
 // chatsOfDevice finds the chats of a device whose id somebody typed in. It comes
@@ -141,7 +148,7 @@ func (d chatList) chatsOfDevice(r *Request) error {
 	if err != nil {
 		return err
 	}
-	list.Chats = d.listed(r, entries)
+	list.Rows = d.rows(r, entries)
 	return r.Show("chats", list)
 }
 

@@ -3,8 +3,11 @@ package admin
 import (
 	"context"
 	"errors"
+	"fmt"
+	"html/template"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -38,17 +41,10 @@ const (
 	stateFailed  = "failed"
 )
 
-// deliveryRow is a delivery as the page shows it.
-type deliveryRow struct {
-	bridge.DeliveryRecord
-	Outcome string // a key of texts
-	Open    bool   // there is something left to do with it
-}
-
 // deliveryList is what the page of deliveries shows.
 type deliveryList struct {
-	Rows    []deliveryRow
-	States  []string // to choose from
+	Rows    template.HTML // of the table; empty: there are none
+	States  []string      // to choose from
 	State   string
 	Next    string // address of the next page; empty: this is the last
 	Open    bool   // something is left to do with one of the rows
@@ -82,16 +78,33 @@ func (p deliveryPages) show(r *Request, status int, problem string) error {
 		list.Next = r.Path("deliveries/?" + more.Encode())
 	}
 	list.Tick = tickPath(r, "deliveries/", list.Ticked, url.Values{"state": {list.State}, "before": {r.Query("before")}})
-	for _, record := range found {
-		row := deliveryRow{record, "deliveries.outcome." + string(record.Outcome), false}
-		if record.Outcome == bridge.DeliveryWaiting {
-			row.Outcome = "deliveries.outcome.waiting"
-		}
-		row.Open = record.Outcome == bridge.DeliveryWaiting || record.Outcome == bridge.DeliveryFailed
-		list.Open = list.Open || row.Open
-		list.Rows = append(list.Rows, row)
-	}
+	list.Open = slices.ContainsFunc(found, open)
+	list.Rows = rows(found, func(record *bridge.DeliveryRecord) template.HTML { return p.row(r, record, &list) })
 	return r.ShowStatus(status, "deliveries", list)
+}
+
+// open says whether there is something left to do with a delivery.
+func open(d bridge.DeliveryRecord) bool {
+	return d.Outcome == bridge.DeliveryWaiting || d.Outcome == bridge.DeliveryFailed
+}
+
+func (p deliveryPages) row(r *Request, d *bridge.DeliveryRecord, list *deliveryList) template.HTML {
+	id, outcome := fmt.Sprint(d.ID), "deliveries.outcome."+string(d.Outcome)
+	if d.Outcome == bridge.DeliveryWaiting {
+		outcome = "deliveries.outcome.waiting"
+	}
+	what := markup(`%s`, r.T(outcome))
+	if open(*d) && d.Reason != "" {
+		what += markup(`<br><bdi class="hint">%s</bdi>`, d.Reason)
+	}
+	var box, due template.HTML
+	if list.Open {
+		box = tick(r, "d", id, r.T("deliveries.tick_one", id), open(*d), list.Ticked)
+	}
+	if d.Finished.IsZero() {
+		due = r.clock(d.Due)
+	}
+	return markup(`<tr>%s<td>%s</td><td>%s</td><td class="number">%s</td><td>%s</td></tr>`, box, r.clock(d.Received), what, r.number(d.Attempts), due)
 }
 
 func (p deliveryPages) retry(r *Request) error {

@@ -2,6 +2,8 @@ package admin
 
 import (
 	"errors"
+	"fmt"
+	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
@@ -40,16 +42,9 @@ func (p letterPages) routes() []route {
 	}
 }
 
-// letterRow is a dead letter as the page shows it.
-type letterRow struct {
-	bridge.Letter
-	TicketURL string // empty: there is no ticket
-	Files     bool   // it was refused because of its files
-}
-
 // letterList is what the page of letters shows.
 type letterList struct {
-	Rows    []letterRow
+	Rows    template.HTML // of the table; empty: there are none
 	Total   int
 	Next    string // address of the next page; empty: this is the last
 	Ticked  bool   // all rows are ticked
@@ -77,14 +72,27 @@ func (p letterPages) show(r *Request, status int, problem string) error {
 		list.Next = r.Path("letters/?after=" + strconv.FormatInt(int64(letters[listPage-1].ID), 10))
 	}
 	list.Tick = tickPath(r, "letters/", list.Ticked, url.Values{"after": {r.Query("after")}})
-	for _, l := range letters {
-		row := letterRow{Letter: l, Files: l.Code == bridge.FailAttachment}
-		if l.Ticket != 0 {
-			row.TicketURL = p.TicketURL(r.Region, l.Ticket)
-		}
-		list.Rows = append(list.Rows, row)
-	}
+	list.Rows = rows(letters, func(l *bridge.Letter) template.HTML { return p.row(r, l, list.Ticked) })
 	return r.ShowStatus(status, "letters", list)
+}
+
+func (p letterPages) row(r *Request, l *bridge.Letter, ticked bool) template.HTML {
+	chat := fmt.Sprint(l.Chat)
+	var ticket, why template.HTML
+	if l.Ticket != 0 {
+		ticket = markup(`<br><a href="%s" rel="noreferrer" target="_blank">%s</a>`, p.TicketURL(r.Region, l.Ticket), r.T("letters.ticket"))
+	}
+	if l.Code == bridge.FailAttachment {
+		why = markup(`%s `, r.T("letters.files"))
+	}
+	if l.Reason != "" {
+		why += markup(`<bdi>%s</bdi>`, l.Reason)
+	}
+	if l.ErrorID != "" {
+		why += markup(`<br>%s <bdi class="code">%s</bdi>`, r.T("letters.error_id"), l.ErrorID)
+	}
+	return markup(`<tr>%s<td>%s</td><td>%s%s</td><td>%s</td><td class="number">%s</td></tr>`,
+		tick(r, "l", fmt.Sprint(l.ID), r.T("letters.tick_one", chat), true, ticked), r.clock(l.SentAt), r.T("letters.chat_number", chat), ticket, why, r.number(l.Attempts))
 }
 
 func (p letterPages) retry(r *Request) error {

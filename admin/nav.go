@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"html/template"
 	"strings"
 )
 
@@ -21,38 +22,46 @@ var (
 	}
 )
 
-// Link is a line of the navigation as a template shows it.
-type Link struct {
-	Key, Path string
-	Here      bool // the page that is shown, or one beneath it
-}
-
-// Navigation gives the lines for the person.
-func (r *Request) Navigation() []Link {
-	var links []Link
+// Navigation gives the lines for the person. They are on each page, which is why
+// they are no template.
+func (r *Request) Navigation() (lines template.HTML) {
 	for _, e := range entries {
-		if route, ok := r.door.views.known[e.path]; ok && r.Person.May(route.need, 0) {
-			here := r.Request.URL.Path == e.path || e.path != homePath && strings.HasPrefix(r.Request.URL.Path, e.path) && r.Region == nil
-			links = append(links, Link{e.key, e.path, here})
+		route, ok := r.door.views.known[e.path]
+		if !ok || !r.Person.May(route.need, 0) {
+			continue
 		}
+		here := r.Request.URL.Path == e.path || e.path != homePath && strings.HasPrefix(r.Request.URL.Path, e.path) && r.Region == nil
+		var badge template.HTML
+		if e.key == "team" {
+			badge = " " + r.door.views.unread(r.Language, r.teamUnread(), "all")
+		}
+		lines += r.line(e.key, e.path, here, badge)
 	}
-	return links
+	return lines
 }
 
 // RegionNavigation gives the lines of the request's region; none without one.
-func (r *Request) RegionNavigation() []Link {
+func (r *Request) RegionNavigation() (lines template.HTML) {
 	if r.Region == nil {
-		return nil
+		return ""
 	}
-	var links []Link
 	for _, e := range regionEntries {
 		if route, ok := r.door.views.known["/admin/regions/:region/"+e.path]; ok && r.May(route.need) {
 			path := r.Path(e.path)
 			here := r.Request.URL.Path == path || e.path != "" && strings.HasPrefix(r.Request.URL.Path, path)
-			links = append(links, Link{e.key, path, here})
+			lines += r.line(e.key, path, here, "")
 		}
 	}
-	return links
+	return lines
+}
+
+// line is one of them; here: it leads to the page that is shown, or one above it.
+func (r *Request) line(key, path string, here bool, badge template.HTML) template.HTML {
+	var current template.HTML
+	if here {
+		current = ` aria-current="page"`
+	}
+	return markup(`<li><a href="%s"%s>%s%s</a></li>`, path, current, r.door.views.text(r.Language, "nav."+key), badge)
 }
 
 // Offers says whether the console has a page, for links to pages of others.

@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"fmt"
+	"html/template"
 	"net/http"
 	"time"
 
@@ -103,13 +105,18 @@ func slots(span string, now time.Time) []time.Time {
 	return all
 }
 
-// row is a part of a span with its numbers.
-type row struct {
-	At    time.Time
-	Label string
-	bridge.Statistics
-	Median  string  // in words; empty: nobody was answered
-	Minutes float64 // the same as a number
+// statisticsRow shows the numbers of a part of a span as a row of the table, from which
+// charts.js reads them too.
+func statisticsRow(r *Request, at time.Time, label string, s bridge.Statistics) template.HTML {
+	number := func(n int) template.HTML {
+		return markup(`<td class="number" data-v="%d">%s</td>`, n, r.number(n))
+	}
+	words, minutes := "–", "" // nobody was answered
+	if median, some := s.FirstAnswers.Median(); some {
+		words, minutes = span(r, median), fmt.Sprint(float64(median.Round(time.Second))/float64(time.Minute))
+	}
+	return markup(`<tr data-at="%v"><th scope="row"><time datetime="%s">%s</time></th>%s%s%s<td class="number" data-v="%s">%s</td>%s</tr>`,
+		at.Unix(), at.UTC().Format(time.RFC3339), label, number(s.ChatsOpened), number(s.MessagesUser), number(s.MessagesAgent), minutes, words, number(s.Failed))
 }
 
 // layouts says how the parts of a span are called, by language and span.
@@ -123,7 +130,7 @@ type figures struct {
 	standing
 	Span     string
 	Spans    []string
-	Rows     []row
+	Rows     template.HTML
 	Sum      bridge.Statistics
 	Median   string // of the whole span, an estimate; empty: nobody was answered
 	Invented bool   // some of it is made up for the demo
@@ -155,24 +162,21 @@ func (d numbers) fill(r *Request, f *figures) error {
 	if err != nil {
 		return err
 	}
-	f.Rows = make([]row, end)
-	for i := range f.Rows {
-		f.Rows[i].At, f.Rows[i].Label = parts[i], parts[i].Format(layouts[r.Language][f.Span])
-	}
+	counts := make([]bridge.Statistics, end)
 	i := 0
 	for _, h := range hours {
 		for i+1 < end && !h.Hour.Start().Before(parts[i+1]) {
 			i++
 		}
-		f.Rows[i].Add(h.Statistics)
+		counts[i].Add(h.Statistics)
 		f.Sum.Add(h.Statistics)
 		f.Invented = f.Invented || h.Invented
 	}
-	for i := range f.Rows {
-		if median, some := f.Rows[i].FirstAnswers.Median(); some {
-			f.Rows[i].Median, f.Rows[i].Minutes = span(r, median), float64(median.Round(time.Second))/float64(time.Minute)
-		}
-	}
+	at := 0
+	f.Rows = rows(counts, func(s *bridge.Statistics) template.HTML {
+		at++
+		return statisticsRow(r, parts[at-1], parts[at-1].Format(layouts[r.Language][f.Span]), *s)
+	})
 	if median, some := f.Sum.FirstAnswers.Median(); some {
 		f.Median = span(r, median)
 	}

@@ -157,17 +157,12 @@ func (d team) enterRoom(r *Request) (author.View, error) {
 // roomPage is what the page of a room shows.
 type roomPage struct {
 	teamRow
-	Messages    []roomMessage // the oldest first
+	Messages    template.HTML // the oldest first; empty: there are none
 	Older       bridge.Seq    // where the page before begins; 0: nowhere
 	Back        bool          // this is not the newest page
 	Zone        *time.Location
 	Key         string // idempotency key of what is written next
 	Text, Error string
-}
-
-type roomMessage struct {
-	author.Wire
-	HTML template.HTML
 }
 
 // room shows the messages of a room, the newest at the bottom.
@@ -190,21 +185,33 @@ func (d team) showRoom(r *Request, v author.View, status int, page roomPage) err
 		return err
 	}
 	page.teamRow, page.Zone, page.Back = teamRow{v, d.roomName(r, &v)}, d.zone(r, &v), before > 0
-	for i := range slices.Backward(messages) {
-		m := &messages[i]
-		page.Messages = append(page.Messages, roomMessage{author.WireMessage(&v.Room, r.Person, m), author.HTML(m.Text)})
-	}
 	if more {
 		page.Older = messages[len(messages)-1].Seq
 	}
+	slices.Reverse(messages)
+	page.Messages = rows(messages, func(m *author.Message) template.HTML { return said(r, &page, m) })
 	// What the page shows is read. A script that comes late says it again for
 	// what came since; the number is that of the room as it was read first.
-	if !page.Back {
+	if !page.Back && v.Seq > v.Read {
 		if err := d.Team.MarkRead(ctx, r.Person, v.ID, v.Seq); err != nil {
 			return err
 		}
 	}
 	return r.ShowStatus(status, "teamroom", page)
+}
+
+// said shows a message of a room as team.js does too.
+func said(r *Request, page *roomPage, m *author.Message) template.HTML {
+	wire := author.WireMessage(&page.Room, r.Person, m)
+	own, name, act := template.HTML(""), markup(`<bdi>%s</bdi>`, wire.Author), template.HTML("")
+	if wire.Own {
+		own, name = " own", markup(`%s`, r.T("teamroom.you"))
+	}
+	if wire.Deletable && !page.ReadOnly() {
+		act = markup(`<p class="act"><a href="/admin/team/rooms/%d/messages/%d/delete/" aria-describedby="words-%d">%s</a></p>`, int(page.ID), int(m.ID), int(m.ID), r.T("teamroom.delete"))
+	}
+	return markup(`<article class="message%s" data-id="%d" data-seq="%d"><p class="meta"><strong>%s</strong> %s</p><p class="words" dir="auto" id="words-%d">%s</p>%s</article>`,
+		own, int(m.ID), int(m.Seq), name, clock(r.Language, m.CreatedAt, page.Zone), int(m.ID), author.HTML(m.Text), act)
 }
 
 // send writes a message: for a form it leads back to the room, a script gets
@@ -285,7 +292,8 @@ func (d team) read(r *Request) error {
 // deletion is what the question before a deletion shows.
 type deletion struct {
 	Room    author.RoomID
-	Message roomMessage
+	Message author.Wire
+	HTML    template.HTML // of the message
 	Zone    *time.Location
 }
 
@@ -310,7 +318,7 @@ func (d team) askDelete(r *Request) error {
 	if !wire.Deletable || v.ReadOnly() {
 		return errForbidden
 	}
-	return r.Show("teamdelete", deletion{v.ID, roomMessage{wire, author.HTML(m.Text)}, d.zone(r, &v)})
+	return r.Show("teamdelete", deletion{v.ID, wire, author.HTML(m.Text), d.zone(r, &v)})
 }
 
 // erase deletes a message.
@@ -371,9 +379,9 @@ func (s *Sessions) still(ctx context.Context, request *http.Request, accounts *s
 	return &account.Person, nil
 }
 
-// TeamUnread counts what the person has not read in the team chat, for the
+// teamUnread counts what the person has not read in the team chat, for the
 // navigation. A page is shown also where it cannot be counted.
-func (r *Request) TeamUnread() int {
+func (r *Request) teamUnread() int {
 	n, err := r.door.Team.Unread(r.Request.Context(), r.Person)
 	if err != nil {
 		_ = r.Error(err) // for the log

@@ -3,6 +3,7 @@ package admin
 import (
 	"errors"
 	"fmt"
+	"html/template"
 	"io"
 	"net/http"
 	"strconv"
@@ -42,8 +43,8 @@ const testersPage = 50
 // as what somebody has just typed, and only in the answer to a form: an address
 // would stand in logs and histories.
 type testersView struct {
-	Testers  []bridge.Tester
-	Next     int64 // where the next page begins; 0: there is none
+	Rows     template.HTML // of the table; empty: there are none
+	Next     int64         // where the next page begins; 0: there is none
 	Zone     *time.Location
 	Device   string         // typed
 	Found    *bridge.Tester // of the typed device; its Override may be none
@@ -71,8 +72,24 @@ func (d testerPages) showTesters(r *Request, status int, view testersView) error
 		page = page[:testersPage]
 		view.Next = page[testersPage-1].ID
 	}
-	view.Testers, view.Zone = page, r.Zone()
+	view.Rows, view.Zone = rows(page, func(t *bridge.Tester) template.HTML { return d.row(r, t) }), r.Zone()
 	return r.ShowStatus(status, "testers", view)
+}
+
+func (d testerPages) row(r *Request, t *bridge.Tester) template.HTML {
+	until, clear := markup(`%s`, r.T("testers.forever")), template.HTML("")
+	if !t.ExpiresAt.IsZero() {
+		until = r.clock(t.ExpiresAt)
+	}
+	if r.May(staff.Change) {
+		clear = markup(`<td><form method="post" action="%s"><input type="hidden" name="id" value="%d"><button class="quiet">%s<span class="visually-hidden"> %s</span></button></form></td>`,
+			r.Path("testers/clear/"), int(t.ID), r.T("testers.clear"), r.T("testers.clear_number", t.ID))
+	}
+	way := "testers.short_in"
+	if t.Override == gate.OverrideOut {
+		way = "testers.short_out"
+	}
+	return markup(`<tr><td>%v</td><td>%s</td><td>%s</td><td dir="auto">%s</td><td>%s %s</td>%s</tr>`, t.ID, r.T(way), until, t.Note, r.clock(t.SetAt), t.SetBy, clear)
 }
 
 // device takes the device id that was typed. Beside the field it says what is

@@ -36,10 +36,11 @@ func TestTexts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if strings.HasSuffix(name, "_test.go") {
+				continue // what tests say nobody reads
+			}
 			for _, match := range quoted.FindAllStringSubmatch(string(content), -1) {
-				if !strings.HasSuffix(name, "_test.go") {
-					used[match[1]] = true
-				}
+				used[match[1]] = true
 			}
 			for _, match := range shown.FindAllStringSubmatch(string(content), -1) {
 				if key := match[1] + match[2]; v.texts["en"][key] == "" {

@@ -26,9 +26,9 @@ var webAddresses = sync.OnceValues(func() (*regexp.Regexp, error) { return xurls
 // A link is an http or https address that leads where it seems to:
 // https://bank.example@elsewhere.example is plain.
 func Parts(text string) []Part {
-	pattern, err := webAddresses()
-	if err != nil {
-		return []Part{{Text: text}} // the pattern is constant: cannot be
+	pattern, err := webAddresses() // the pattern is constant: err cannot be
+	if err != nil || !strings.Contains(text, "://") {
+		return []Part{{Text: text}}
 	}
 	var parts []Part
 	at := 0

@@ -31,12 +31,18 @@ type consolePage struct {
 	needs      []bareQuery
 }
 
-// entryNeeds are what each page needs to know who asks.
-func entryNeeds(person staff.ID) []bareQuery {
+// entryNeeds are what each page needs: who asks, and what there is to read for
+// them in the team chat.
+func entryNeeds(person staff.ID, now time.Time) []bareQuery {
+	month := now.AddDate(0, -1, 0).UnixMilli()
 	return []bareQuery{
 		{"SELECT data FROM sessions WHERE expires > ? LIMIT 1", []any{0}},
 		{"SELECT id, login, name, role, language, password, totp_secret, totp_step, subject, disabled, epoch, locked_until, created_at, signed_in_at FROM staff WHERE id = ?", []any{person}},
 		{"SELECT region_id FROM staff_regions WHERE staff_id = ?", []any{person}},
+		{"SELECT r.id, r.kind, r.region_id, r.first_id, r.second_id, r.seq, r.pruned_seq," +
+			" (SELECT m.created_at FROM author_messages m WHERE m.room_id = r.id AND m.deleted = 0 AND m.created_at >= ? ORDER BY m.seq DESC LIMIT 1), a.seq, p.id, p.name, p.login, p.disabled" +
+			" FROM author_rooms r LEFT JOIN author_reads a ON a.room_id = r.id AND a.person_id = ? LEFT JOIN staff p ON p.id = r.second_id WHERE r.kind <> 'thread'", []any{month, person}},
+		{"SELECT room_id, COUNT(*) FROM (SELECT room_id FROM author_messages WHERE room_id = 1 AND seq > 0 AND author_id <> ? AND deleted = 0 AND created_at >= ? LIMIT 100) x GROUP BY room_id", []any{person, month}},
 	}
 }
 
@@ -59,7 +65,7 @@ func consolePages(r *bridge.Region, now time.Time) []consolePage {
 		" (SELECT MAX(m.fail_code) FROM messages m WHERE m.chat_id = c.id AND m.status = 'failed') FROM chats c WHERE "
 	deep := now.AddDate(0, 0, -crowdDays/2).UnixMilli()
 	base := "/admin/regions/" + r.Slug + "/"
-	return []consolePage{
+	return append(workPages(r, base), []consolePage{
 		{"home", "/admin/", standing},
 		{"numbers-day", base, append(standing[:len(standing):len(standing)], hours(24))},
 		{"numbers-year", base + "?span=year", append(standing[:len(standing):len(standing)], hours(53*7*24))},
@@ -77,6 +83,31 @@ func consolePages(r *bridge.Region, now time.Time) []consolePage {
 				" FROM chats c JOIN devices d ON d.id = c.device_id JOIN exposures e ON e.region_id = c.region_id AND e.device_hash = d.device_hash" +
 				" AND e.day = (SELECT MIN(p.day) FROM exposures p WHERE p.region_id = c.region_id AND p.device_hash = d.device_hash) WHERE c.region_id = ? AND c.created_at >= ?", []any{r.ID, now.AddDate(0, 0, -7).UnixMilli()}},
 		}},
+	}...)
+}
+
+// workPages are the pages whose work does not grow with chats and messages, but
+// with what stands in them.
+func workPages(r *bridge.Region, base string) []consolePage {
+	region := bareQuery{"SELECT * FROM regions WHERE id = ?", []any{r.ID}}
+	return []consolePage{
+		{"letters", base + "letters/", []bareQuery{
+			{"SELECT o.id, c.id, c.ticket_id, o.kind, m.fail_code, o.reason, o.error_id, o.attempts, m.created_at FROM outbox o JOIN messages m ON m.id = o.message_id JOIN chats c ON c.id = o.chat_id" +
+				" WHERE o.dead = 1 AND m.status = 'failed' AND c.region_id = ? ORDER BY o.id LIMIT 51", []any{r.ID}},
+			{"SELECT c.region_id, COUNT(*) FROM outbox o JOIN messages m ON m.id = o.message_id JOIN chats c ON c.id = o.chat_id WHERE o.dead = 1 AND m.status = 'failed' GROUP BY c.region_id", nil},
+		}},
+		{"deliveries", base + "deliveries/", []bareQuery{{"SELECT id, outcome, reason, attempts, received_at, due, finished_at FROM deliveries WHERE region_id = ? ORDER BY id DESC LIMIT 51", []any{r.ID}}}},
+		{"audit", base + "audit/", []bareQuery{{"SELECT id, at, actor_kind, actor_id, actor_name, region_id, action, subject, changes FROM audit WHERE region_id = ? ORDER BY id DESC LIMIT 51", []any{r.ID}}}},
+		{"settings", base + "settings/", []bareQuery{region}},
+		{"settings-hours", base + "settings/hours/", []bareQuery{region}},
+		{"gate", base + "gate/", []bareQuery{region}},
+		{"testers", base + "testers/", []bareQuery{{"SELECT id, device_hash, override, set_at, set_by, expires_at, note FROM testers WHERE region_id = ? ORDER BY id DESC LIMIT 51", []any{r.ID}}}},
+		{"alerts", base + "alerts/", []bareQuery{{"SELECT a.*, c.id, c.ticket_id FROM alerts a LEFT JOIN chats c ON c.device_id = a.device_id AND c.waiting_since = a.waiting_since WHERE a.region_id = ? ORDER BY a.id DESC LIMIT 20", []any{r.ID}}}},
+		{"team", "/admin/team/", []bareQuery{{"SELECT id, name, login FROM staff WHERE disabled = 0 ORDER BY name, id", nil}}},
+		{"team-room", "/admin/team/rooms/1/", []bareQuery{{"SELECT m.id, m.room_id, m.seq, m.author_id, m.author_name, m.text, m.created_at, m.deleted FROM author_messages m WHERE m.room_id = 1 AND m.deleted = 0 ORDER BY m.seq DESC LIMIT 51", nil}}},
+		{"jobs", "/admin/jobs/", []bareQuery{{"SELECT * FROM job_runs ORDER BY id DESC LIMIT 51", nil}, {"SELECT name FROM leases WHERE name >= 'job/' AND held_until > 0", nil}}},
+		{"staff", "/admin/staff/", []bareQuery{{"SELECT * FROM staff ORDER BY login", nil}, {"SELECT staff_id, region_id FROM staff_regions", nil}}},
+		{"tokens", "/admin/tokens/", []bareQuery{{"SELECT * FROM api_tokens ORDER BY id DESC", nil}}},
 	}
 }
 
@@ -146,6 +177,9 @@ func newConsoleWorld(ctx context.Context, p *places, database string, bare func(
 	if err := w.app.Regions.Reload(ctx); err != nil {
 		return nil, err
 	}
+	if err := w.talk(ctx); err != nil {
+		return nil, err
+	}
 	w.person, err = w.app.Store.AddStaff(ctx, staff.Person{Login: "bench", Name: "Bench", Role: staff.Operator, Language: "en"}, "")
 	if err != nil {
 		return nil, err
@@ -158,6 +192,23 @@ func newConsoleWorld(ctx context.Context, p *places, database string, bare func(
 		return nil, err
 	}
 	return w, w.serve(ctx)
+}
+
+// talk lets somebody else fill the staff's room.
+func (w *consoleWorld) talk(ctx context.Context) error {
+	id, err := w.app.Store.AddStaff(ctx, staff.Person{Login: "other", Name: "Other", Role: staff.Operator, Language: "en"}, "")
+	if err != nil {
+		return err
+	}
+	other, err := w.app.Accounts.ByID(ctx, id)
+	if err != nil {
+		return err
+	}
+	rooms, err := w.app.Team.Rooms(ctx, &other.Person)
+	for n := 0; err == nil && n < 60; n++ {
+		_, err = w.app.Team.Send(ctx, &other.Person, rooms[0].ID, "a message of a usual length", fmt.Sprint("key-", n))
+	}
+	return err
 }
 
 func (w *consoleWorld) serve(ctx context.Context) error {
@@ -190,7 +241,7 @@ func (w *consoleWorld) bare(ctx context.Context, page consolePage) (address stri
 	if err != nil {
 		return "", nil, err
 	}
-	needs := append(entryNeeds(w.person), page.needs...)
+	needs := append(entryNeeds(w.person, w.now), page.needs...)
 	host, stop, err := listen(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
 		if err := query(r.Context(), w.db, needs); err != nil {
 			failBare(out, err)

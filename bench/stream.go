@@ -372,6 +372,13 @@ func pairs(out io.Writer, name string, o options, most float64, one, two func() 
 	if !strings.HasPrefix(name, o.only) {
 		return nil
 	}
+	if o.profile != "" {
+		stop, err := profile(o.profile)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
 	var ours, bare, ratios []float64
 	for round := range o.rounds + 1 {
 		a, err := one()
