@@ -27,7 +27,7 @@ var webAddresses = sync.OnceValues(func() (*regexp.Regexp, error) { return xurls
 // https://bank.example@elsewhere.example is plain.
 func Parts(text string) []Part {
 	pattern, err := webAddresses() // the pattern is constant: err cannot be
-	if err != nil || !strings.Contains(text, "://") {
+	if err != nil || text != "" && !strings.Contains(text, "://") {
 		return []Part{{Text: text}}
 	}
 	var parts []Part
