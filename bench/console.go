@@ -46,8 +46,9 @@ func entryNeeds(person staff.ID, now time.Time) []bareQuery {
 	}
 }
 
-// consolePages are the pages whose work grows with chats and messages.
-func consolePages(r *bridge.Region, now time.Time) []consolePage {
+// consolePages are the pages whose work grows with chats and messages. force makes
+// a server read a page deep in the list by the index of it.
+func consolePages(r *bridge.Region, now time.Time, force string) []consolePage {
 	hour, today := now.Unix()/3600, now.UTC().Truncate(24*time.Hour).UnixMilli()
 	standing := []bareQuery{
 		{"SELECT COUNT(*) FROM chats WHERE region_id = ? AND created_at >= ?", []any{r.ID, today}},
@@ -70,7 +71,7 @@ func consolePages(r *bridge.Region, now time.Time) []consolePage {
 		{"numbers-day", base, append(standing[:len(standing):len(standing)], hours(24))},
 		{"numbers-year", base + "?span=year", append(standing[:len(standing):len(standing)], hours(53*7*24))},
 		{"chats", base + "chats/", []bareQuery{{entries + "c.region_id = ? ORDER BY c.created_at DESC, c.id DESC LIMIT 51", []any{r.ID}}}},
-		{"chats-deep", fmt.Sprintf("%schats/?after=%d.%d", base, deep, crowdChats), []bareQuery{{entries + "c.region_id = ? AND c.created_at <= ? ORDER BY c.created_at DESC, c.id DESC LIMIT 51", []any{r.ID, deep}}}},
+		{"chats-deep", fmt.Sprintf("%schats/?after=%d.%d", base, deep, crowdChats), []bareQuery{{strings.TrimSuffix(entries, " WHERE ") + force + " WHERE c.region_id = ? AND c.created_at <= ? ORDER BY c.created_at DESC, c.id DESC LIMIT 51", []any{r.ID, deep}}}},
 		{"chats-waiting", base + "chats/?filter=waiting", []bareQuery{{entries + "c.region_id = ? AND c.waiting_since > 0 ORDER BY c.waiting_since, c.id LIMIT 51", []any{r.ID}}}},
 		{"chats-trouble", base + "chats/?filter=trouble", []bareQuery{{strings.Replace(entries, "FROM chats c WHERE ", "FROM chats c JOIN (SELECT DISTINCT chat_id FROM outbox WHERE kind = 'message' ORDER BY chat_id DESC LIMIT 51) AS t ON t.chat_id = c.id WHERE ", 1) +
 			"c.region_id = ? ORDER BY c.id DESC", []any{r.ID}}}},
@@ -323,11 +324,15 @@ func printConsole(ctx context.Context, out io.Writer, p *places, o options) erro
 		if name := "console-" + place.name; !strings.HasPrefix(name, o.only) && !strings.HasPrefix(o.only, name) {
 			continue
 		}
+		force := ""
+		if place.name == "mysql" {
+			force = " FORCE INDEX (chats_opened)"
+		}
 		w, err := newConsoleWorld(ctx, p, place.url, place.bare)
 		if err != nil {
 			return fmt.Errorf("console-%s: %w", place.name, err)
 		}
-		for _, page := range consolePages(w.region, w.now) {
+		for _, page := range consolePages(w.region, w.now, force) {
 			if err = w.race(ctx, out, "console-"+place.name+"-"+page.name, page, o); err != nil {
 				break
 			}

@@ -39,10 +39,13 @@ func (db *database) note(ctx context.Context, tx *gorm.DB, e bridge.AuditEntry) 
 
 // Audit reads entries; see bridge.AuditStore.
 func (s audit) Audit(ctx context.Context, q bridge.AuditQuery) ([]bridge.AuditEntry, error) {
-	where, args := []string{"1 = 1"}, []any(nil)
+	where, args, index := []string{"1 = 1"}, []any(nil), ""
 	if q.Regions != nil {
 		if len(q.Regions) == 0 {
 			return nil, nil
+		}
+		if len(q.Regions) == 1 && q.Before > 0 {
+			index = s.through("audit_region")
 		}
 		marks, ids := in(q.Regions)
 		where, args = append(where, "region_id IN "+marks), append(args, ids...)
@@ -63,7 +66,7 @@ func (s audit) Audit(ctx context.Context, q bridge.AuditQuery) ([]bridge.AuditEn
 		where, args = append(where, "id < ?"), append(args, q.Before)
 	}
 	var all []bridge.AuditEntry
-	err := each(s.read.WithContext(ctx), "SELECT id, at, actor_kind, actor_id, actor_name, region_id, action, subject, changes FROM audit WHERE "+
+	err := each(s.read.WithContext(ctx), "SELECT id, at, actor_kind, actor_id, actor_name, region_id, action, subject, changes FROM audit"+index+" WHERE "+
 		strings.Join(where, " AND ")+" ORDER BY id DESC LIMIT ?", append(args, q.Limit), func(scan func(...any) error) error {
 		var (
 			e       bridge.AuditEntry

@@ -48,7 +48,7 @@ func (s chatList) ChatEntries(ctx context.Context, q bridge.ChatQuery) ([]bridge
 			" ORDER BY o.chat_id DESC LIMIT ?) AS t ON t.chat_id = c.id ORDER BY c.id DESC"
 		args = []any{id, milli(q.Now.Add(-bridge.TroubleAfter)), q.Region}
 	default:
-		where = "chats c WHERE c.region_id = ? AND c.created_at <= ? AND (c.created_at < ? OR c.id < ?) ORDER BY c.created_at DESC, c.id DESC LIMIT ?"
+		where = "chats c" + s.through("chats_opened") + " WHERE c.region_id = ? AND c.created_at <= ? AND (c.created_at < ? OR c.id < ?) ORDER BY c.created_at DESC, c.id DESC LIMIT ?"
 		args = []any{q.Region, at, at, id}
 	}
 	var entries []bridge.ChatEntry

@@ -16,7 +16,10 @@ import (
 
 // Deliveries lists deliveries; see bridge.DeliveryStore.
 func (s inbox) Deliveries(ctx context.Context, q bridge.DeliveryQuery) ([]bridge.DeliveryRecord, error) {
-	where, args := []string{"1 = 1"}, []any(nil)
+	where, args, index := []string{"1 = 1"}, []any(nil), ""
+	if q.Region != 0 && len(q.Outcomes) == 0 && q.Before > 0 {
+		index = s.through("deliveries_list")
+	}
 	if q.Region != 0 {
 		where, args = append(where, "d.region_id = ?"), append(args, q.Region)
 	}
@@ -28,7 +31,7 @@ func (s inbox) Deliveries(ctx context.Context, q bridge.DeliveryQuery) ([]bridge
 		where, args = append(where, "d.id < ?"), append(args, q.Before)
 	}
 	var all []bridge.DeliveryRecord
-	err := each(s.read.WithContext(ctx), "SELECT d.id, r.slug, d.outcome, d.reason, d.attempts, d.received_at, d.due, d.finished_at FROM deliveries d JOIN regions r ON r.id = d.region_id WHERE "+
+	err := each(s.read.WithContext(ctx), "SELECT d.id, r.slug, d.outcome, d.reason, d.attempts, d.received_at, d.due, d.finished_at FROM deliveries d"+index+" JOIN regions r ON r.id = d.region_id WHERE "+
 		strings.Join(where, " AND ")+" ORDER BY d.id DESC LIMIT ?", append(args, q.Limit), func(scan func(...any) error) error {
 		var (
 			d                       bridge.DeliveryRecord

@@ -90,6 +90,49 @@ func TestConsoleQueriesUseIndexes(t *testing.T) {
 	})
 }
 
+// A page deep in a list begins where it begins, however much is newer: the plans
+// take region and place in the list together.
+func TestPagesDeepInAListBeginThere(t *testing.T) {
+	t.Parallel()
+	storagetest.EachURL(t, func(t *testing.T, url string) {
+		w := newWorld(t, storagetest.OpenURL(t, url))
+		crowd(w, url, 1200)
+		db := raw(t, url)
+		// Of few rows a server knows how many there are, and decides well by itself.
+		for range 40 {
+			_, err := db.Exec("INSERT INTO audit (at, actor_kind, actor_id, actor_name, region_id, action, subject, changes) VALUES (0, 'person', 1, 'a', ?, 'region.changed', '', '[]')"+
+				strings.Repeat(", (0, 'person', 1, 'a', 1, 'region.changed', '', '[]')", 499), w.region.ID)
+			w.ok(err)
+		}
+		var asked []storage.Asked
+		storage.Listen(w.Store, func(a storage.Asked) { asked = append(asked, a) })
+		defer storage.Listen(w.Store, func(storage.Asked) {})
+		middle := bridge.ChatKey{At: w.now.Add(-600 * time.Minute), ID: 600}
+		chats, err := w.ChatEntries(w.ctx, bridge.ChatQuery{Region: w.region.ID, After: middle, Limit: 50, Now: w.now})
+		w.ok(err)
+		deliveries, err := w.Deliveries(w.ctx, bridge.DeliveryQuery{Region: w.region.ID, Before: 600, Limit: 50})
+		w.ok(err)
+		entries, err := w.Audit(w.ctx, bridge.AuditQuery{Regions: []bridge.RegionID{w.region.ID}, Before: 15_000, Limit: 50})
+		w.ok(err)
+		if len(chats) != 50 || len(deliveries) != 50 || len(entries) != 50 || len(asked) != 3 {
+			t.Fatalf("%d chats, %d deliveries, %d entries by %d queries", len(chats), len(deliveries), len(entries), len(asked))
+		}
+		explain, kind := "EXPLAIN QUERY PLAN ", regexp.MustCompile(`^SEARCH (?:c|d|audit) USING (?:COVERING )?INDEX \w+ \(region_id=\? AND \w+<\?\)$`)
+		if strings.HasPrefix(url, "mysql:") {
+			explain, kind = "EXPLAIN ", regexp.MustCompile(`^(?:c range chats_opened|d range deliveries_list|audit range audit_region)$`)
+		}
+		for _, a := range asked {
+			plan, err := storage.Explain(w.ctx, w.Store, explain, a)
+			w.ok(err)
+			if !slices.ContainsFunc(plan, func(line map[string]string) bool {
+				return kind.MatchString(line["detail"]) || kind.MatchString(line["table"]+" "+line["type"]+" "+line["key"])
+			}) {
+				t.Errorf("passes by what is newer: %v\n%s", plan, a.Query)
+			}
+		}
+	})
+}
+
 // sqliteScan finds what is read as a whole: a table, or all that a region has of it.
 // The newest delivery of a region is the last of its index.
 var sqliteScan = regexp.MustCompile(`^SCAN (\w+)|^SEARCH (\w+) USING .*INDEX (?:chats|messages|devices|exposures)_\w+ \(region_id=\?\)$`)

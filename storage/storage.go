@@ -63,6 +63,16 @@ type database struct {
 	close []io.Closer
 }
 
+// through makes a server read a page of a list by the whole key of an index.
+// MariaDB takes the region alone otherwise, and passes by all that is newer than
+// the page. SQLite does it by itself.
+func (db *database) through(index string) string {
+	if db.local {
+		return ""
+	}
+	return " FORCE INDEX (" + index + ")"
+}
+
 // writer runs changes. When write returns nil the change is durable; when it
 // returns an error nothing of it was stored, with one exception: a connection to
 // MySQL that is lost during COMMIT. The function may run more than once and must
