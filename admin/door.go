@@ -26,6 +26,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -38,17 +39,19 @@ import (
 
 // Deps are what the console needs.
 type Deps struct {
-	Regions     *bridge.Regions
-	Accounts    *staff.Accounts
-	Sessions    *Sessions
-	Hasher      bridge.Hasher // of device ids that are typed in
-	Gate        GateStore
-	Alerts      AlertDeps
-	Provider    *Provider // nil: people sign in with passwords only
-	Origin      string    // address of the console without /admin/, for links
-	SignIns     SignIns
-	Team        *author.Chat // the staff's own chat
-	TeamSockets *author.Sockets
+	Regions  *bridge.Regions
+	Accounts *staff.Accounts
+	Sessions *Sessions
+	Hasher   bridge.Hasher // of device ids that are typed in
+	Gate     GateStore
+	Alerts   AlertDeps
+	Provider *Provider // nil: people sign in with passwords only
+	Origin   string    // address of the console without /admin/, for links
+	SignIns  SignIns
+	// SecondFactor says who gets to nothing else before having one.
+	SecondFactor staff.FactorDuty
+	Team         *author.Chat // the staff's own chat
+	TeamSockets  *author.Sockets
 
 	Store  RegionStore
 	Tokens TokenStore
@@ -135,6 +138,7 @@ func (d *Door) Routes(r gin.IRouter) {
 var (
 	errNotFound  = errors.New("there is no such page")
 	errForbidden = errors.New("this needs another right")
+	errNoFactor  = errors.New("this needs a second factor, which the account must have")
 )
 
 // enter lets in who may, and makes pages of errors.
@@ -182,6 +186,9 @@ func (d *Door) admit(r *Request, route route) error {
 	}
 	ctx := bridge.WithActor(r.Request.Context(), r.Person.Actor())
 	r.Request = r.Request.WithContext(ctx)
+	if r.FactorMissing() && !strings.HasPrefix(route.path, factorPath) {
+		return errNoFactor
+	}
 	var id bridge.RegionID
 	if slug, ok := r.Params.Get("region"); ok {
 		region, found := d.Regions.BySlug(slug)

@@ -247,6 +247,12 @@ type Console struct {
 	// After how many minutes without a page somebody is signed out. Default 30.
 	IdleMinutes int `yaml:"idle_minutes" env:"IDLE_MINUTES"`
 
+	// Who must have a second factor (a code) beside the password: none, operators
+	// or all. Default none. Who must and has not is led to set it up, and to
+	// nothing else before. Accounts without a password are not asked: make it a
+	// duty at their OpenID provider.
+	RequireSecondFactor string `yaml:"require_second_factor" env:"REQUIRE_SECOND_FACTOR"`
+
 	OIDC OIDC `yaml:"oidc" envPrefix:"OIDC_"`
 }
 
@@ -297,7 +303,7 @@ func Default() Config {
 		Jobs:      Jobs{Prune: "0 17 * * * *", Reconcile: "@every 30s", OutboxSweep: "@every 1m", Alert: "@every 1m", Tally: "@every 5m"},
 		Retention: Retention{DeliveryDays: 7, ExposureDays: 90, JobRunDays: 90, StatisticsDays: 1100, AuditDays: 1095},
 		Author:    Author{Days: 30},
-		Console:   Console{Enabled: true, SessionHours: 12, IdleMinutes: 30},
+		Console:   Console{Enabled: true, SessionHours: 12, IdleMinutes: 30, RequireSecondFactor: "none"},
 		Log:       Log{Level: "info", Format: "text"},
 	}
 }
