@@ -236,14 +236,21 @@ func TestSecondFactorIsSetUp(t *testing.T) {
 	b.post("/admin/account/factor/", url.Values{"code": {w.codeNow(secret)}, "password": {otherPassword}}).is(http.StatusUnprocessableEntity).says("The password is not right.")
 	other := w.person("ben", staff.Viewer, w.north) // has begun nothing
 	other.post("/admin/account/factor/", url.Values{"code": {w.codeNow(secret)}, "password": {goodPassword}}).leads("/admin/account/factor/")
-	w.stranger().english().enter("anna", goodPassword).leads("/admin/")
+	elsewhere, thief := w.stranger().english(), b.thief()
+	elsewhere.enter("anna", goodPassword).leads("/admin/")
 	b.post("/admin/account/factor/", url.Values{"code": {w.codeNow(secret)}, "password": {goodPassword}}).leads("/admin/account/?done=factor")
+	b.isIn()
+	elsewhere.isOut()
+	thief.isOut()
 	b.get("/admin/account/factor/").is(http.StatusOK).lacks("data:image", string(secret), shown[1])
 	w.stranger().english().enter("anna", goodPassword).leads("/admin/sign-in/code/")
 
 	b.post("/admin/account/factor/", url.Values{"code": {w.codeNow(secret)}, "password": {goodPassword}}).leads("/admin/account/factor/") // an old page
 	b.post("/admin/account/factor/remove/", url.Values{"password": {otherPassword}}).is(http.StatusUnprocessableEntity).says("The password is not right.")
+	thief = b.thief()
 	b.post("/admin/account/factor/remove/", url.Values{"password": {goodPassword}}).leads("/admin/account/?done=no_factor")
+	b.isIn()
+	thief.isOut()
 	w.stranger().english().enter("anna", goodPassword).leads("/admin/")
 	other.get("/admin/account/factor/").is(http.StatusOK).says("through the sign-in service").lacks("data:image")
 }

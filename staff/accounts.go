@@ -241,24 +241,25 @@ func (a *Accounts) choose(ctx context.Context, password string, p *Person) (stri
 }
 
 // ConfirmTOTP stores a second factor once its first code is right, in the place
-// of one that there is. It needs the password, for a screen that was left open.
-// Errors: ErrPasswordWrong, ErrCode, ErrLocked.
-func (a *Accounts) ConfirmTOTP(ctx context.Context, id ID, password string, secret bridge.Secret, code string) error {
+// of one that there is. It needs the password, for a screen that was left open;
+// it ends the person's sessions and gives the epoch by which the caller's own
+// goes on. Errors: ErrPasswordWrong, ErrCode, ErrLocked.
+func (a *Accounts) ConfirmTOTP(ctx context.Context, id ID, password string, secret bridge.Secret, code string) (epoch int64, err error) {
 	if _, err := a.prove(ctx, id, password); err != nil {
-		return err
+		return 0, err
 	}
 	step, err := codeStep(secret, code, 0, a.Now())
 	if err != nil {
-		return err
+		return 0, err
 	}
 	return a.Store.SetTOTP(ctx, id, secret, step)
 }
 
-// RemoveTOTP removes the own second factor; it needs the password. Errors:
-// ErrPasswordWrong, ErrLocked.
-func (a *Accounts) RemoveTOTP(ctx context.Context, id ID, password string) error {
+// RemoveTOTP removes the own second factor. It needs the password, and ends
+// sessions as ConfirmTOTP does. Errors: ErrPasswordWrong, ErrLocked.
+func (a *Accounts) RemoveTOTP(ctx context.Context, id ID, password string) (epoch int64, err error) {
 	if _, err := a.prove(ctx, id, password); err != nil {
-		return err
+		return 0, err
 	}
 	return a.Store.SetTOTP(ctx, id, "", 0)
 }

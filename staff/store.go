@@ -91,8 +91,9 @@ type Store interface {
 	// EndSessions ends all sessions of a person and gives the epoch of new ones.
 	EndSessions(ctx context.Context, id ID) (epoch int64, err error)
 	// SetTOTP stores the secret of a second factor and the step of the code that
-	// confirmed it; an empty secret removes the factor.
-	SetTOTP(ctx context.Context, id ID, secret bridge.Secret, step int64) error
+	// confirmed it; an empty secret removes the factor. It ends all sessions and
+	// gives the epoch of new ones.
+	SetTOTP(ctx context.Context, id ID, secret bridge.Secret, step int64) (epoch int64, err error)
 	// LinkSubject links an account that has no identity yet with one of the
 	// OpenID provider; empty takes it away. ErrLinked.
 	LinkSubject(ctx context.Context, id ID, subject string) error

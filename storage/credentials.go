@@ -64,13 +64,14 @@ func (s credentials) EndSessions(ctx context.Context, id staff.ID) (epoch int64,
 }
 
 // SetTOTP stores a second factor; see staff.Store.
-func (s credentials) SetTOTP(ctx context.Context, id staff.ID, secret bridge.Secret, step int64) error {
-	return s.write(ctx, func(tx *gorm.DB) error {
+func (s credentials) SetTOTP(ctx context.Context, id staff.ID, secret bridge.Secret, step int64) (epoch int64, err error) {
+	err = s.write(ctx, func(tx *gorm.DB) error {
 		c, err := s.held(tx, id)
 		if err != nil {
 			return err
 		}
-		if _, err := exec(tx, "UPDATE staff SET totp_secret = ?, totp_step = ? WHERE id = ?", s.seal.close(totpPlace(id), string(secret)), step, id); err != nil {
+		epoch = c.Epoch + 1
+		if _, err := exec(tx, "UPDATE staff SET totp_secret = ?, totp_step = ?, epoch = epoch + 1 WHERE id = ?", s.seal.close(totpPlace(id), string(secret)), step, id); err != nil {
 			return err
 		}
 		// One secret in the place of another is a change too, without values to tell.
@@ -80,6 +81,7 @@ func (s credentials) SetTOTP(ctx context.Context, id staff.ID, secret bridge.Sec
 		}
 		return s.note(ctx, tx, entry)
 	})
+	return epoch, err
 }
 
 // LinkSubject links an identity; see staff.Store.
