@@ -1,13 +1,18 @@
 package staff
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"unicode/utf8"
 
 	"golang.org/x/crypto/argon2"
 	"pgregory.net/rapid"
@@ -114,7 +119,8 @@ func TestPasswordsThatMayBeChosen(t *testing.T) {
 		"vier Wörter im Regen":                nil,
 		"😀😁😂🤣😃😄😅😆😉😊😋😎":                        nil,
 		strings.Repeat("ab c", 50) + "d":      ErrPasswordLong,
-		strings.Repeat("wörter!?", 16):        nil,
+		numbered("wörter!?", 128):             nil,
+		numbered("wörter!?", 129):             ErrPasswordLong,
 		"elf zeichen":                         ErrPasswordShort,
 		"u\u0308u\u0308u\u0308u\u0308abcdefg": ErrPasswordShort, // 11 characters, 15 code points
 		"with\x00nul in it":                   ErrPasswordText,
@@ -134,10 +140,74 @@ func TestPasswordsThatMayBeChosen(t *testing.T) {
 		"qwertzuiop123":                       ErrPasswordCommon,
 		"1q2w3e4r5t6z":                        ErrPasswordCommon,
 		"74839201746583920147":                nil,
+		"meier.schmidt@example 12":            ErrPasswordSelf,
+		"schmidt schmidt schmidt":             ErrPasswordSelf,
+		"anna mag keine Katzen":               nil,
+		"Geburtstag2026!":                     ErrPasswordCommon, // a German word
+		"g3burt.st4g2026":                     nil,
+		"trustno1-2026-11":                    ErrPasswordCommon,
+		"unbelievable":                        ErrPasswordCommon, // of the list, long enough by itself
+		"leavemealone99":                      ErrPasswordCommon,
+		"@dm1n1str4t0r":                       ErrPasswordCommon,
+		"P4$$w0rd_2026!":                      ErrPasswordCommon,
+		"!!Integreat2026":                     ErrPasswordCommon,
+		"landkreis-2026":                      ErrPasswordCommon,
+		"xkp9wq-xkp9wq-":                      ErrPasswordCommon, // too short, twice
+		"Kopfsteinpfad7Kopfsteinpfad7":        nil,               // long enough once
+		"leavemealone1leavemealone1":          ErrPasswordCommon,
+		"asdfghjkl12345":                      ErrPasswordCommon,
 	} {
 		if err := CheckPassword(password, p); !errors.Is(err, want) || (err == nil) != (want == nil) {
 			t.Errorf("%q: %v, want %v", password, err, want)
 		}
+	}
+}
+
+// numbered is a word again and again, with numbers, n characters long.
+func numbered(word string, n int) string {
+	var b strings.Builder
+	for i := 0; utf8.RuneCountInString(b.String()) < n; i++ {
+		fmt.Fprint(&b, word, i)
+	}
+	return string([]rune(b.String())[:n])
+}
+
+// The list is whole: words of its beginning, middle and end are known, and the
+// most used passwords of all are in it whatever hangs on to them.
+func TestTheListOfCommonPasswords(t *testing.T) {
+	t.Parallel()
+	list, err := gzip.NewReader(bytes.NewReader(commonList))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := io.ReadAll(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	words, long := 0, 0
+	for line := range strings.Lines(string(lines)) {
+		word := strings.TrimSuffix(line, "\n")
+		if strings.HasPrefix(word, "#") {
+			continue
+		}
+		words++
+		if len([]rune(word)) >= MinPassword {
+			long++
+		}
+		if words%500 != 1 && !strings.HasPrefix(word, "zz") {
+			continue
+		}
+		for _, password := range []string{word, word + "2026!", "12" + strings.ToUpper(word)} {
+			for len([]rune(password)) < MinPassword {
+				password += "7"
+			}
+			if err := CheckPassword(password, &Person{Login: "l", Name: "n"}); !errors.Is(err, ErrPasswordCommon) {
+				t.Errorf("%q, of %q: %v", password, word, err)
+			}
+		}
+	}
+	if words < 45_000 || long < 800 {
+		t.Errorf("the list has %d words, of which %d have %d characters", words, long, MinPassword)
 	}
 }
 
