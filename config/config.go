@@ -27,7 +27,7 @@ type Config struct {
 	Instance string `yaml:"instance" env:"INSTANCE"`
 	// The secret key itself, 32 bytes as 64 hex digits or as base64. Default
 	// empty: the key is read from secret_key_file. With another key all stored
-	// tokens are unreadable and every device is a stranger.
+	// tokens are unreadable, every device is a stranger and no password is right.
 	SecretKey Secret `yaml:"secret_key" env:"SECRET_KEY"`
 	// File with the secret key. Default secret.key in data_dir; serve makes it
 	// with mode 0600 if it does not exist. Keep a copy apart from the database's.

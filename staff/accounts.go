@@ -19,9 +19,10 @@ import (
 
 // Deps are what Accounts needs.
 type Deps struct {
-	Store Store
-	Log   *slog.Logger
-	Now   func() time.Time
+	Store  Store
+	Pepper []byte // key of password hashes, which is not in the store
+	Log    *slog.Logger
+	Now    func() time.Time
 }
 
 // Accounts is what happens to accounts: people sign in, prove who they are, and
@@ -35,7 +36,7 @@ type Accounts struct {
 }
 
 // NewAccounts puts Accounts together.
-func NewAccounts(deps Deps) *Accounts { return &Accounts{deps, newHasher()} }
+func NewAccounts(deps Deps) *Accounts { return &Accounts{deps, newHasher(deps.Pepper)} }
 
 // Errors of signing in.
 var (
@@ -182,7 +183,7 @@ func (a *Accounts) failed(ctx context.Context, c *Credentials, try Try, reason s
 	a.Log.WarnContext(ctx, "an account is locked for a while after too many failures", "staff", c.ID, "failures", try.Failures, "until", try.Until)
 }
 
-// check compares a password, and hashes it anew if the parameters have changed.
+// check compares a password, and hashes it anew if today hashes are made in another way.
 func (a *Accounts) check(ctx context.Context, c *Credentials, password string) (bool, error) {
 	if utf8.RuneCountInString(norm.NFC.String(password)) > MaxPassword { // none is
 		password = ""

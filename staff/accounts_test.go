@@ -28,6 +28,9 @@ const (
 	other = "staple in the morning"
 )
 
+// pepper is the key of the desk's password hashes.
+var pepper = []byte("a pepper that is in no database")
+
 var start = time.Date(2026, 11, 26, 8, 0, 0, 0, time.UTC)
 
 // desk is accounts on a real store, with a clock that the test moves.
@@ -66,7 +69,7 @@ func newDesk(t *testing.T) *desk {
 	r := &bridge.Region{Slug: "augsburg", Name: "Augsburg"}
 	d.ok(d.store.AddRegion(d.ctx, r))
 	d.region = r.ID
-	d.Accounts = staff.NewAccounts(staff.Deps{Store: d.store, Now: d.clock, Log: slog.New(slog.NewTextHandler(d.log, nil))})
+	d.Accounts = staff.NewAccounts(staff.Deps{Store: d.store, Pepper: pepper, Now: d.clock, Log: slog.New(slog.NewTextHandler(d.log, nil))})
 	return d
 }
 
@@ -306,19 +309,48 @@ func TestChangePassword(t *testing.T) {
 
 func TestAPasswordIsHashedAnewWithTodaysParameters(t *testing.T) {
 	d := newDesk(t)
+	salt := []byte("somesalt12345678")
+	for login, older := range map[string]struct {
+		parameters string
+		key        []byte
+	}{
+		"cheaper":   {"m=16384,t=1,p=1", argon2.IDKey([]byte(good), salt, 1, 16<<10, 1, 32)},
+		"no-pepper": {"m=19456,t=2,p=1", argon2.IDKey([]byte(good), salt, 2, 19<<10, 1, 32)},
+	} {
+		id := d.add(login)
+		_, err := d.store.SetPassword(d.ctx, id, fmt.Sprintf("$argon2id$v=19$%s$%s$%s", older.parameters, raw64(salt), raw64(older.key)))
+		d.ok(err)
+		d.wants(d.signIn(login, other), staff.ErrSignIn)
+		d.ok(d.signIn(login, good))
+		c, err := d.store.StaffByID(d.ctx, id)
+		d.ok(err)
+		if !strings.HasPrefix(c.Password, "k1$argon2id$v=19$m=19456,t=2,p=1$") {
+			t.Fatalf("%s: hash: %s", login, c.Password)
+		}
+		d.ok(d.session(id, 2)) // hashing anew ends no session
+		d.ok(d.signIn(login, good))
+		d.wants(d.signIn(login, other), staff.ErrSignIn)
+	}
+}
+
+// TestWithoutThePepperNoPasswordIsRight: who has the database and not the secret
+// key finds no password, and a new one by a link helps.
+func TestWithoutThePepperNoPasswordIsRight(t *testing.T) {
+	d := newDesk(t)
 	id := d.add("anna")
-	key := argon2.IDKey([]byte(good), []byte("somesalt"), 1, 16<<10, 1, 32)
-	_, err := d.store.SetPassword(d.ctx, id, fmt.Sprintf("$argon2id$v=19$m=16384,t=1,p=1$%s$%s", raw64([]byte("somesalt")), raw64(key)))
-	d.ok(err)
-	d.wants(d.signIn("anna", other), staff.ErrSignIn)
 	d.ok(d.signIn("anna", good))
 	c, err := d.store.StaffByID(d.ctx, id)
 	d.ok(err)
-	if !strings.HasPrefix(c.Password, "$argon2id$v=19$m=19456,t=2,p=1$") {
-		t.Fatalf("hash: %s", c.Password)
-	}
-	d.ok(d.session(id, 2)) // hashing anew ends no session
-	d.ok(d.signIn("anna", good))
+	d.Accounts = staff.NewAccounts(staff.Deps{Store: d.store, Pepper: []byte("another"), Now: d.clock, Log: slog.New(slog.NewTextHandler(d.log, nil))})
+	d.wants(d.signIn("anna", good), staff.ErrSignIn)
+	// Nor does it become one without a pepper.
+	_, err = d.store.SetPassword(d.ctx, id, strings.TrimPrefix(c.Password, "k1"))
+	d.ok(err)
+	d.wants(d.signIn("anna", good), staff.ErrSignIn)
+	token, err := d.Link(d.ctx, id)
+	d.ok(err)
+	d.ok(d.UseLink(d.ctx, string(token), other))
+	d.ok(d.signIn("anna", other))
 }
 
 func code(t *testing.T, secret bridge.Secret, at time.Time) string {

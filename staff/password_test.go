@@ -20,7 +20,7 @@ import (
 
 func TestHashesAreOfTheStandardForm(t *testing.T) {
 	t.Parallel()
-	h := newHasher()
+	h := newHasher([]byte("pepper"))
 	one, err := h.hash(t.Context(), "correct horse battery")
 	if err != nil {
 		t.Fatal(err)
@@ -29,7 +29,7 @@ func TestHashesAreOfTheStandardForm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.HasPrefix(one, "$argon2id$v=19$m=19456,t=2,p=1$") || one == two {
+	if !strings.HasPrefix(one, "k1$argon2id$v=19$m=19456,t=2,p=1$") || one == two {
 		t.Fatalf("hashes: %s %s", one, two)
 	}
 	for password, want := range map[string]bool{"correct horse battery": true, "correct horse batterx": false, "": false, "correct horse battery ": false} {
@@ -42,7 +42,7 @@ func TestHashesAreOfTheStandardForm(t *testing.T) {
 
 func TestHashesOfOtherParametersAreReadAndStale(t *testing.T) {
 	t.Parallel()
-	h := newHasher()
+	h := newHasher([]byte("pepper"))
 	older := hashed{memory: 16 << 10, passes: 3, lanes: 2, salt: []byte("somesalt")}
 	older.key = argon2.IDKey([]byte("password"), older.salt, 3, 16<<10, 2, 24)
 	for password, want := range map[string]bool{"password": true, "passworD": false} {
@@ -55,13 +55,15 @@ func TestHashesOfOtherParametersAreReadAndStale(t *testing.T) {
 
 func TestStrangeHashesAreRefused(t *testing.T) {
 	t.Parallel()
-	good := hashed{memory: hashMemory, passes: hashPasses, lanes: hashLanes, salt: make([]byte, 16), key: make([]byte, 32)}
+	good := hashed{peppered: true, memory: hashMemory, passes: hashPasses, lanes: hashLanes, salt: make([]byte, 16), key: make([]byte, 32)}
 	if _, err := parseHash(good.String()); err != nil {
 		t.Fatal(err)
 	}
 	text := good.String()
 	for name, hash := range map[string]string{
 		"plain text":       "password",
+		"another pepper":   strings.Replace(text, "k1", "k2", 1),
+		"twice a pepper":   "k1" + text,
 		"argon2i":          strings.Replace(text, "argon2id", "argon2i", 1),
 		"older version":    strings.Replace(text, "v=19", "v=16", 1),
 		"much memory":      strings.Replace(text, "m=19456", "m=4194304", 1),
@@ -77,11 +79,11 @@ func TestStrangeHashesAreRefused(t *testing.T) {
 		"something before": "x" + text,
 		"spaces":           strings.Replace(text, "t=2", "t= 2", 1),
 	} {
-		if _, _, err := newHasher().check(t.Context(), "password", hash); !errors.Is(err, errHash) {
+		if _, _, err := newHasher([]byte("pepper")).check(t.Context(), "password", hash); !errors.Is(err, errHash) {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}
-	ok, _, err := newHasher().check(t.Context(), "", "")
+	ok, _, err := newHasher([]byte("pepper")).check(t.Context(), "", "")
 	if ok || err != nil {
 		t.Fatalf("no password where there is none: %v %v", ok, err)
 	}
@@ -89,6 +91,7 @@ func TestStrangeHashesAreRefused(t *testing.T) {
 
 func FuzzParseHash(f *testing.F) {
 	f.Add("$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
+	f.Add("k1$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
 	f.Add("$argon2id$v=19$m=-1,t=2,p=1$$")
 	f.Fuzz(func(t *testing.T, text string) {
 		p, err := parseHash(text)
@@ -100,7 +103,7 @@ func FuzzParseHash(f *testing.F) {
 
 func TestTheSameCharactersAreTheSamePassword(t *testing.T) {
 	t.Parallel()
-	h := newHasher()
+	h := newHasher([]byte("pepper"))
 	hash, err := h.hash(t.Context(), "Schlüsselblüte am Fluß")
 	if err != nil {
 		t.Fatal(err)
@@ -224,7 +227,7 @@ func TestNoTextBreaksTheRules(t *testing.T) {
 
 func TestFewHashesAtOnce(t *testing.T) {
 	t.Parallel()
-	h := newHasher()
+	h := newHasher([]byte("pepper"))
 	var (
 		group     sync.WaitGroup
 		now, most atomic.Int32
@@ -251,7 +254,7 @@ func TestFewHashesAtOnce(t *testing.T) {
 
 func TestWhoWaitsTooLongForATurnIsSentAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHasher()
+		h := newHasher([]byte("pepper"))
 		for range hashesAtOnce {
 			if _, err := h.turn(t.Context()); err != nil {
 				t.Fatal(err)

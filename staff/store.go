@@ -23,7 +23,7 @@ type Account struct {
 // and the store.
 type Credentials struct {
 	Account
-	Password string        // argon2id in its standard text form; empty: none
+	Password string        // its hash in the text form of hasher.hash; empty: none
 	TOTP     bridge.Secret // base32; empty: none
 	TOTPStep int64         // of the last code that was taken
 }
