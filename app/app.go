@@ -165,7 +165,7 @@ func (a *App) newJobs() (*jobs.Jobs, error) {
 			{Name: "prune", Schedule: a.cfg.Jobs.Prune, Run: a.prune(keeper)},
 			{Name: "reconcile", Schedule: a.cfg.Jobs.Reconcile, Run: a.receiver.Reconcile, Quiet: true},
 			{Name: "outbox-sweep", Schedule: a.cfg.Jobs.OutboxSweep, Run: keeper.Sweep, Quiet: true},
-			{Name: "alert", Schedule: a.cfg.Jobs.Alert, Run: a.Alerts.Run, Quiet: true},
+			{Name: "alert", Schedule: a.cfg.Jobs.Alert, Run: a.tell, Quiet: true},
 			{Name: "tally", Schedule: a.cfg.Jobs.Tally, Run: tally.Run, Quiet: true},
 		},
 	})

@@ -101,7 +101,8 @@ type Egress struct {
 	Allow []string `yaml:"allow" env:"ALLOW"`
 }
 
-// SMTP is the mail server that takes notices for the staff of regions. egress
+// SMTP is the mail server that takes notices for the staff of regions, and for
+// people about their own accounts. egress
 // does not hold for it: it is the operator's.
 type SMTP struct {
 	// Name of the mail server. Default empty: no mail is sent, and regions have
@@ -200,8 +201,9 @@ type Jobs struct {
 	Reconcile string `yaml:"reconcile" env:"RECONCILE"`
 	// Repairs lanes that wait for nothing. Default "@every 1m".
 	OutboxSweep string `yaml:"outbox_sweep" env:"OUTBOX_SWEEP"`
-	// Tells the staff of regions who waits for an answer for too long. Default
-	// "@every 1m": so much later than the region wants may a notice come.
+	// Tells the staff of regions who waits for an answer for too long, and people
+	// by mail of changes of their accounts. Default "@every 1m": so much later
+	// than the region wants may a notice come.
 	Alert string `yaml:"alert" env:"ALERT"`
 	// Counts chats, messages and answers for the console's numbers. Default
 	// "@every 5m": so old they may be.

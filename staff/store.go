@@ -17,6 +17,12 @@ type Account struct {
 	HasTOTP     bool
 	Subject     string    // "issuer|sub" at the OpenID provider; empty: not linked
 	LockedUntil time.Time // no password or code is looked at before; may be long ago
+
+	SignedInBefore time.Time // the sign-in before the last; zero: there is none
+	PasswordAt     time.Time // when it was set or changed; zero: not since the account was made
+	FactorAt       time.Time // the same of the second factor, and its end
+	IdentityAt     time.Time // the same of the link with the provider
+	ToldAt         time.Time // until when the person was told of these by mail
 }
 
 // Credentials are an account with what proves it. They stay between this room

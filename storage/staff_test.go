@@ -599,3 +599,35 @@ func TestStaffIsFoundByIndex(t *testing.T) {
 		}
 	}
 }
+
+// TestTimesOfAnAccount: when what proves a person was renewed, and when the person
+// signed in, is stored with the change itself.
+func TestTimesOfAnAccount(t *testing.T) {
+	eachOffice(t, func(o *office) {
+		id := o.add("anna", staff.Viewer, o.regions[0])
+		if all := o.of(id).Renewals(); len(all) != 0 {
+			t.Fatalf("renewed at the beginning: %v", all)
+		}
+		for proof, renew := range map[staff.Proof]func() error{
+			staff.ProofPassword: func() error { _, err := o.a.SetPassword(o.ctx, id, "another"); return err },
+			staff.ProofFactor:   func() error { _, err := o.a.SetTOTP(o.ctx, id, "SECRET", 1); return err },
+			staff.ProofIdentity: func() error { return o.a.LinkSubject(o.ctx, id, "issuer|anna") },
+		} {
+			o.later(time.Minute)
+			o.ok(renew())
+			equal(o, "the latest", o.of(id).Renewals()[0], staff.Renewal{Proof: proof, At: o.clock()})
+		}
+		o.ok(o.a.Rehash(o.ctx, id, "another", "the same anew"))
+		before := o.of(id).PasswordAt
+		o.later(time.Minute)
+		first := o.clock()
+		o.ok(o.a.SignedIn(o.ctx, id, 0))
+		equal(o, "sign-in before the first", o.of(id).SignedInBefore, time.Time{})
+		o.later(time.Minute)
+		o.ok(o.a.SignedIn(o.ctx, id, 0))
+		c := o.of(id)
+		equal(o, "sign-in before", c.SignedInBefore, first)
+		equal(o, "sign-in", c.SignedInAt, o.clock())
+		equal(o, "password", c.PasswordAt, before)
+	})
+}
