@@ -23,6 +23,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -137,7 +138,9 @@ func (d *Door) Routes(r gin.IRouter) {
 // Errors that become pages.
 var (
 	errNotFound  = errors.New("there is no such page")
+	errUnseen    = fmt.Errorf("%w: the region is none of this account", errNotFound) // whether it exists is nobody's business
 	errForbidden = errors.New("this needs another right")
+	errForeign   = fmt.Errorf("%w: the request came from a page of another origin", errForbidden)
 	errNoFactor  = errors.New("this needs a second factor, which the account must have")
 )
 
@@ -147,6 +150,7 @@ func (d *Door) enter(route route) gin.HandlerFunc {
 		secure(c.Writer.Header())
 		r := &Request{Context: c, door: d}
 		err := d.admit(r, route)
+		d.tellRefused(r, route, err)
 		if err == nil {
 			err = route.handle(r)
 		}
@@ -154,6 +158,20 @@ func (d *Door) enter(route route) gin.HandlerFunc {
 			r.fail(err)
 		}
 	}
+}
+
+// tellRefused writes to the log whose request was refused for lack of a right: what
+// somebody tries, and is told nothing of, is seen there. The path may name what is
+// nobody's business; the route does not.
+func (d *Door) tellRefused(r *Request, route route, err error) {
+	if !errors.Is(err, errForbidden) && !errors.Is(err, errNotFound) {
+		return
+	}
+	var id staff.ID // 0: nobody is signed in, or was looked at
+	if r.Person != nil {
+		id = r.Person.ID
+	}
+	d.Log.InfoContext(r.Request.Context(), "a request was refused", "staff", id, "method", r.Request.Method, "route", route.path, "reason", err)
 }
 
 // secure sets the headers that hold for every page (OWASP ASVS 14.4).
@@ -173,7 +191,7 @@ func secure(h http.Header) {
 func (d *Door) admit(r *Request, route route) error {
 	r.Language = r.accepted()
 	if err := d.protection.Check(r.Request); err != nil {
-		return errForbidden
+		return errForeign
 	}
 	if err := d.Sessions.load(r, d.Accounts); err != nil {
 		return err
@@ -193,7 +211,7 @@ func (d *Door) admit(r *Request, route route) error {
 	if slug, ok := r.Params.Get("region"); ok {
 		region, found := d.Regions.BySlug(slug)
 		if !found || !r.Person.May(staff.Read, region.ID) {
-			return errNotFound // whether it exists is nobody's business
+			return errUnseen
 		}
 		r.Region, id = region, region.ID
 	}

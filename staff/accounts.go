@@ -109,12 +109,16 @@ func (a *Accounts) signIn(ctx context.Context, login, password string) (*Account
 	if err != nil {
 		return nil, errors.Join(err, a.Store.UndoTry(ctx, c.ID, try))
 	}
-	if !ok || c.Disabled {
+	if !ok {
 		a.failed(ctx, c, try, "password")
 		return nil, ErrSignIn
 	}
+	if c.Disabled {
+		a.failed(ctx, c, try, "disabled")
+		return nil, ErrSignIn
+	}
 	if !c.HasTOTP {
-		return a.signedIn(ctx, c, 0)
+		return a.signedIn(ctx, c, 0, "password")
 	}
 	if err := a.Store.UndoTry(ctx, c.ID, try); err != nil {
 		return nil, err
@@ -133,7 +137,7 @@ func (a *Accounts) SignInCode(ctx context.Context, id ID, epoch int64, code stri
 	if err != nil {
 		return nil, err
 	}
-	return a.signedIn(ctx, c, step)
+	return a.signedIn(ctx, c, step, "code")
 }
 
 // proveCode counts a try and gives the step of a good code.
@@ -156,12 +160,13 @@ func (a *Accounts) proveCode(ctx context.Context, id ID, code string) (*Credenti
 	return c, step, err
 }
 
-// signedIn notes the sign-in.
-func (a *Accounts) signedIn(ctx context.Context, c *Credentials, step int64) (*Account, error) {
+// signedIn notes the sign-in, and by what it was proved at the end.
+func (a *Accounts) signedIn(ctx context.Context, c *Credentials, step int64, by string) (*Account, error) {
 	err := a.Store.SignedIn(bridge.WithActor(ctx, c.Actor()), c.ID, step)
 	if err != nil {
 		return nil, err
 	}
+	a.Log.InfoContext(ctx, "somebody has signed in", "staff", c.ID, "by", by)
 	return &c.Account, nil
 }
 

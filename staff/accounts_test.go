@@ -610,3 +610,71 @@ func TestWhatIsSaidOfAPerson(t *testing.T) {
 }
 
 func raw64(b []byte) string { return base64.RawStdEncoding.EncodeToString(b) }
+
+// TestSignInsAreLogged: each with the account, how it ended and why, and never with
+// what was typed.
+func TestSignInsAreLogged(t *testing.T) {
+	d := newDesk(t)
+	id := d.add("anna@example.org")
+	off := d.add("off@example.org")
+	d.ok(d.change(off, func(p *staff.Person) { p.Disabled = true }))
+	coded, secret := d.withFactor("coded@example.org")
+	d.later(time.Minute)
+	said := func(want ...string) {
+		t.Helper()
+		d.log.mu.Lock()
+		defer d.log.mu.Unlock()
+		log := d.log.b.String()
+		d.log.b.Reset()
+		if n := strings.Count(log, "\n"); n != len(want) {
+			t.Errorf("%d lines, want %d:\n%s", n, len(want), log)
+		}
+		for _, line := range want {
+			if !strings.Contains(log, line) {
+				t.Errorf("the log lacks %s:\n%s", line, log)
+			}
+		}
+		if strings.Contains(log, "example.org") || strings.Contains(log, good) || strings.Contains(log, other) || strings.Contains(log, string(secret)) {
+			t.Errorf("the log says too much:\n%s", log)
+		}
+	}
+	accepted := func(id staff.ID, by string) string {
+		return fmt.Sprintf(`level=INFO msg="somebody has signed in" staff=%d by=%s`, id, by)
+	}
+	refused := func(id staff.ID, reason string) string {
+		return fmt.Sprintf(`level=INFO msg="a sign-in was refused" staff=%d reason=%s`, id, reason)
+	}
+	said()
+	d.ok(d.signIn("anna@example.org", good))
+	said(accepted(id, "password"))
+	d.wants(d.signIn("nobody@example.org", good), staff.ErrSignIn)
+	said(refused(0, `"unknown login"`))
+	d.wants(d.signIn("off@example.org", good), staff.ErrSignIn)
+	said(refused(off, "disabled failures=1"))
+	for n := range staff.LockAfter - 1 {
+		d.wants(d.signIn("anna@example.org", other), staff.ErrSignIn)
+		said(refused(id, fmt.Sprintf("password failures=%d", n+1)))
+	}
+	d.wants(d.signIn("anna@example.org", other), staff.ErrSignIn)
+	said(fmt.Sprintf(`level=WARN msg="an account is locked for a while after too many failures" staff=%d failures=5 until=2026-11-26T08:02:00.000Z`, id))
+	d.wants(d.signIn("anna@example.org", good), staff.ErrSignIn)
+	said(refused(id, "locked"))
+
+	account, err := d.SignIn(d.ctx, "coded@example.org", good)
+	d.wants(err, staff.ErrCodeNeeded)
+	said() // neither yet
+	_, err = d.SignInCode(d.ctx, coded, account.Epoch, "000000")
+	d.wants(err, staff.ErrCode)
+	said(refused(coded, "code failures=1"))
+	_, err = d.SignInCode(d.ctx, coded, account.Epoch, code(t, secret, d.clock()))
+	d.ok(err)
+	said(accepted(coded, "code"))
+	_, err = d.RemoveTOTP(d.ctx, coded, other)
+	d.wants(err, staff.ErrPasswordWrong)
+	said(refused(coded, `"password repeated" failures=1`))
+	free, err := d.Add(d.ctx, staff.Person{Login: "ben@example.org", Name: "Ben", Role: staff.Operator}, "")
+	d.ok(err)
+	_, err = d.SignInIdentity(d.ctx, staff.Identity{Subject: "issuer|ben", Email: "ben@example.org"})
+	d.ok(err)
+	said(accepted(free, "identity"))
+}
