@@ -154,12 +154,9 @@ func (d self) takeFactor(r *Request) error {
 	if secret == "" || r.Account.HasTOTP { // of an old page
 		return r.Done(factorPath, "")
 	}
-	err = d.Accounts.ConfirmTOTP(r.Request.Context(), r.Person.ID, fields.Get("password"), bridge.Secret(secret), fields.Get("code"))
+	epoch, err := d.Accounts.ConfirmTOTP(r.Request.Context(), r.Person.ID, fields.Get("password"), bridge.Secret(secret), fields.Get("code"))
 	if err == nil {
-		if _, err := d.Sessions.take(r, keyFactor); err != nil {
-			return err
-		}
-		return r.Done(accountPath, "factor")
+		return d.goOn(r, epoch, "factor")
 	}
 	at := "password"
 	if errors.Is(err, staff.ErrCode) {
@@ -181,8 +178,9 @@ func (d self) removeFactor(r *Request) error {
 	if err != nil {
 		return err
 	}
-	if err := d.Accounts.RemoveTOTP(r.Request.Context(), r.Person.ID, fields.Get("password")); err != nil {
+	epoch, err := d.Accounts.RemoveTOTP(r.Request.Context(), r.Person.ID, fields.Get("password"))
+	if err != nil {
 		return d.factorProblem(r, "password", err)
 	}
-	return r.Done(accountPath, "no_factor")
+	return d.goOn(r, epoch, "no_factor")
 }

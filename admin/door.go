@@ -23,9 +23,11 @@ package admin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -38,17 +40,19 @@ import (
 
 // Deps are what the console needs.
 type Deps struct {
-	Regions     *bridge.Regions
-	Accounts    *staff.Accounts
-	Sessions    *Sessions
-	Hasher      bridge.Hasher // of device ids that are typed in
-	Gate        GateStore
-	Alerts      AlertDeps
-	Provider    *Provider // nil: people sign in with passwords only
-	Origin      string    // address of the console without /admin/, for links
-	SignIns     SignIns
-	Team        *author.Chat // the staff's own chat
-	TeamSockets *author.Sockets
+	Regions  *bridge.Regions
+	Accounts *staff.Accounts
+	Sessions *Sessions
+	Hasher   bridge.Hasher // of device ids that are typed in
+	Gate     GateStore
+	Alerts   AlertDeps
+	Provider *Provider // nil: people sign in with passwords only
+	Origin   string    // address of the console without /admin/, for links
+	SignIns  SignIns
+	// SecondFactor says who gets to nothing else before having one.
+	SecondFactor staff.FactorDuty
+	Team         *author.Chat // the staff's own chat
+	TeamSockets  *author.Sockets
 
 	Store  RegionStore
 	Tokens TokenStore
@@ -134,7 +138,10 @@ func (d *Door) Routes(r gin.IRouter) {
 // Errors that become pages.
 var (
 	errNotFound  = errors.New("there is no such page")
+	errUnseen    = fmt.Errorf("%w: the region is none of this account", errNotFound) // whether it exists is nobody's business
 	errForbidden = errors.New("this needs another right")
+	errForeign   = fmt.Errorf("%w: the request came from a page of another origin", errForbidden)
+	errNoFactor  = errors.New("this needs a second factor, which the account must have")
 )
 
 // enter lets in who may, and makes pages of errors.
@@ -143,6 +150,7 @@ func (d *Door) enter(route route) gin.HandlerFunc {
 		secure(c.Writer.Header())
 		r := &Request{Context: c, door: d}
 		err := d.admit(r, route)
+		d.tellRefused(r, route, err)
 		if err == nil {
 			err = route.handle(r)
 		}
@@ -150,6 +158,20 @@ func (d *Door) enter(route route) gin.HandlerFunc {
 			r.fail(err)
 		}
 	}
+}
+
+// tellRefused writes to the log whose request was refused for lack of a right: what
+// somebody tries, and is told nothing of, is seen there. The path may name what is
+// nobody's business; the route does not.
+func (d *Door) tellRefused(r *Request, route route, err error) {
+	if !errors.Is(err, errForbidden) && !errors.Is(err, errNotFound) {
+		return
+	}
+	var id staff.ID // 0: nobody is signed in, or was looked at
+	if r.Person != nil {
+		id = r.Person.ID
+	}
+	d.Log.InfoContext(r.Request.Context(), "a request was refused", "staff", id, "method", r.Request.Method, "route", route.path, "reason", err)
 }
 
 // secure sets the headers that hold for every page (OWASP ASVS 14.4).
@@ -169,7 +191,7 @@ func secure(h http.Header) {
 func (d *Door) admit(r *Request, route route) error {
 	r.Language = r.accepted()
 	if err := d.protection.Check(r.Request); err != nil {
-		return errForbidden
+		return errForeign
 	}
 	if err := d.Sessions.load(r, d.Accounts); err != nil {
 		return err
@@ -182,11 +204,14 @@ func (d *Door) admit(r *Request, route route) error {
 	}
 	ctx := bridge.WithActor(r.Request.Context(), r.Person.Actor())
 	r.Request = r.Request.WithContext(ctx)
+	if r.FactorMissing() && !strings.HasPrefix(route.path, factorPath) {
+		return errNoFactor
+	}
 	var id bridge.RegionID
 	if slug, ok := r.Params.Get("region"); ok {
 		region, found := d.Regions.BySlug(slug)
 		if !found || !r.Person.May(staff.Read, region.ID) {
-			return errNotFound // whether it exists is nobody's business
+			return errUnseen
 		}
 		r.Region, id = region, region.ID
 	}

@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -91,5 +92,51 @@ func TestFiles(t *testing.T) {
 	}
 	for _, name := range []string{"..%2Ftemplates%2Flayout.html", "none.js", url.PathEscape("../door.go")} {
 		w.stranger().get("/admin/static/" + name).is(http.StatusNotFound)
+	}
+}
+
+// TestRefusedRequestsAreLogged: with whose they were, and without what nobody is to
+// know of.
+func TestRefusedRequestsAreLogged(t *testing.T) {
+	w := oneWorld(t, idleProvider...)
+	viewer := w.person("nora", staff.Viewer, w.north)
+	id := fmt.Sprint(viewer.person.ID)
+	for name, c := range map[string]struct {
+		ask  func()
+		want string
+	}{
+		"another right": {func() { viewer.get("/admin/jobs/").is(http.StatusForbidden) }, `staff=` + id + ` method=GET route=/admin/jobs/ reason="this needs another right"`},
+		"a right in the region": {
+			func() { viewer.post("/admin/regions/north/gate/", nil).is(http.StatusForbidden) },
+			`staff=` + id + ` method=POST route=/admin/regions/:region/gate/ reason="this needs another right"`,
+		},
+		"another region": {
+			func() { viewer.get("/admin/regions/south/chats/").is(http.StatusNotFound) },
+			`staff=` + id + ` method=GET route=/admin/regions/:region/chats/ reason="there is no such page: the region is none of this account"`,
+		},
+		"another origin": {
+			func() {
+				viewer.do(http.MethodPost, "/admin/account/sessions/", nil, http.Header{"Sec-Fetch-Site": {"cross-site"}}).is(http.StatusForbidden)
+			},
+			`staff=0 method=POST route=/admin/account/sessions/ reason="this needs another right: the request came from a page of another origin"`,
+		},
+	} {
+		w.log.take()
+		c.ask()
+		log := w.log.take()
+		if !strings.Contains(log, `level=INFO msg="a request was refused" `+c.want) || strings.Contains(log, "south") || strings.Contains(log, "nora") {
+			t.Errorf("%s: the log lacks %s or says too much:\n%s", name, c.want, log)
+		}
+	}
+	w.log.take()
+	viewer.get("/admin/").is(http.StatusOK)
+	viewer.get("/admin/nowhere/").is(http.StatusNotFound)
+	w.stranger().get("/admin/").is(http.StatusSeeOther)
+	if log := w.log.take(); strings.Contains(log, "was refused") {
+		t.Errorf("nobody was refused:\n%s", log)
+	}
+	w.stranger().get("/admin/oidc/").is(http.StatusUnprocessableEntity)
+	if log := w.log.take(); !strings.Contains(log, `msg="a sign-in by OpenID Connect was refused"`) {
+		t.Errorf("a forged answer of a provider is not logged:\n%s", log)
 	}
 }

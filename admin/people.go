@@ -274,7 +274,7 @@ func (d people) takeStep(r *Request) error {
 	case "sessions":
 		_, err = d.Accounts.Store.EndSessions(ctx, id)
 	case "factor":
-		err = d.Accounts.Store.SetTOTP(ctx, id, "", 0)
+		_, err = d.Accounts.Store.SetTOTP(ctx, id, "", 0)
 	case "identity":
 		err = d.Accounts.Store.LinkSubject(ctx, id, "")
 	case "remove":

@@ -236,14 +236,48 @@ func TestSecondFactorIsSetUp(t *testing.T) {
 	b.post("/admin/account/factor/", url.Values{"code": {w.codeNow(secret)}, "password": {otherPassword}}).is(http.StatusUnprocessableEntity).says("The password is not right.")
 	other := w.person("ben", staff.Viewer, w.north) // has begun nothing
 	other.post("/admin/account/factor/", url.Values{"code": {w.codeNow(secret)}, "password": {goodPassword}}).leads("/admin/account/factor/")
-	w.stranger().english().enter("anna", goodPassword).leads("/admin/")
+	elsewhere, thief := w.stranger().english(), b.thief()
+	elsewhere.enter("anna", goodPassword).leads("/admin/")
 	b.post("/admin/account/factor/", url.Values{"code": {w.codeNow(secret)}, "password": {goodPassword}}).leads("/admin/account/?done=factor")
+	b.isIn()
+	elsewhere.isOut()
+	thief.isOut()
 	b.get("/admin/account/factor/").is(http.StatusOK).lacks("data:image", string(secret), shown[1])
 	w.stranger().english().enter("anna", goodPassword).leads("/admin/sign-in/code/")
 
 	b.post("/admin/account/factor/", url.Values{"code": {w.codeNow(secret)}, "password": {goodPassword}}).leads("/admin/account/factor/") // an old page
 	b.post("/admin/account/factor/remove/", url.Values{"password": {otherPassword}}).is(http.StatusUnprocessableEntity).says("The password is not right.")
+	thief = b.thief()
 	b.post("/admin/account/factor/remove/", url.Values{"password": {goodPassword}}).leads("/admin/account/?done=no_factor")
+	b.isIn()
+	thief.isOut()
 	w.stranger().english().enter("anna", goodPassword).leads("/admin/")
 	other.get("/admin/account/factor/").is(http.StatusOK).says("through the sign-in service").lacks("data:image")
+}
+
+// TestThePersonIsToldOfChanges: who signs in sees on the first page what was
+// changed in between, by whomever, and finds all times on the page of the account.
+func TestThePersonIsToldOfChanges(t *testing.T) {
+	eachWorld(t, func(w *world) {
+		id := w.addPerson("anna", staff.Viewer, w.north)
+		b := w.stranger().english()
+		b.enter("anna", goodPassword).leads("/admin/")
+		b.get("/admin/").is(http.StatusOK).lacks("If it was not you")
+		b.get("/admin/account/").says("Last sign-in").lacks("Sign-in before", "Password changed")
+
+		form := url.Values{"old": {goodPassword}, "password": {otherPassword}, "again": {otherPassword}}
+		b.post("/admin/account/password/", form).leads("/admin/account/?done=password")
+		b.get("/admin/").is(http.StatusOK).lacks("If it was not you") // who did it knows
+		b.get("/admin/account/").says("Password changed")
+		if _, err := w.app.Store.SetTOTP(t.Context(), id, "", 0); err != nil { // an operator
+			t.Fatal(err)
+		}
+		b.isOut()
+		b.enter("anna", otherPassword).leads("/admin/")
+		b.get("/admin/").is(http.StatusOK).says("your password was changed", "the code at sign-in was set up or switched off", "If it was not you").lacks("linked with the sign-in service")
+		b.get("/admin/account/").says("Sign-in before", "Password changed", "Code at sign-in changed")
+		again := w.stranger().english()
+		again.enter("anna", otherPassword).leads("/admin/")
+		again.get("/admin/").is(http.StatusOK).lacks("If it was not you")
+	})
 }

@@ -104,6 +104,12 @@ func (r *Request) May(right staff.Right) bool {
 	return r.Person.May(right, r.Region.ID)
 }
 
+// FactorMissing says whether the person must set up a second factor before
+// anything else.
+func (r *Request) FactorMissing() bool {
+	return r.Account != nil && r.door.SecondFactor.Missing(r.Account)
+}
+
 // accepted chooses the language by what the browser asks for.
 func (r *Request) accepted() string {
 	_, i := language.MatchStrings(r.door.views.matcher, r.GetHeader("Accept-Language"))
@@ -122,6 +128,9 @@ func (r *Request) fail(err error) {
 	switch {
 	case errors.Is(err, errSignedOut):
 		r.signIn()
+		return
+	case errors.Is(err, errNoFactor):
+		r.lead(factorPath)
 		return
 	case errors.Is(err, errNotFound):
 		status, key = http.StatusNotFound, "error.not_found"
@@ -151,7 +160,11 @@ func (r *Request) signIn() {
 			next = from.RequestURI()
 		}
 	}
-	target := signInPath + "?next=" + url.QueryEscape(next)
+	r.lead(signInPath + "?next=" + url.QueryEscape(next))
+}
+
+// lead sends the browser to a page that comes first.
+func (r *Request) lead(target string) {
 	if r.FromHTMX() {
 		r.Header("HX-Redirect", target)
 		r.Status(http.StatusUnauthorized)

@@ -206,7 +206,7 @@ func (w *world) factor(id staff.ID, login string) bridge.Secret {
 	if err != nil {
 		w.Fatal(err)
 	}
-	if err := w.app.Store.SetTOTP(w.Context(), id, f.Secret, 1); err != nil {
+	if _, err := w.app.Store.SetTOTP(w.Context(), id, f.Secret, 1); err != nil {
 		w.Fatal(err)
 	}
 	return f.Secret

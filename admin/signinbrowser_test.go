@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"regexp"
 	"testing"
 	"time"
 
@@ -97,4 +98,53 @@ func TestSigningInWithACode(t *testing.T) {
 	p.Is(`setTimeout(() => history.back())`)
 	p.Wait(`location.search.includes("next=")`)
 	p.Shows("h1", "Sign in")
+}
+
+// TestPasswordsAreShownAndJudged: by keyboard, a password can be looked at before
+// it is sent, and a new one is judged while it is typed.
+func TestPasswordsAreShownAndJudged(t *testing.T) {
+	w := oneWorld(t)
+	token, err := w.app.Accounts.Link(t.Context(), w.addPerson("anna@example.org", staff.RegionAdmin, w.north))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := "/admin/link/" + string(token)
+	if body := w.stranger().english().get(path).body; !regexp.MustCompile(`<button [^>]*data-shows="f-password"[^>]* hidden>`).MatchString(body) || !regexp.MustCompile(`<p [^>]*data-judges="f-password" hidden>`).MatchString(body) {
+		t.Error("without scripts there is a button that does nothing")
+	}
+	p := browsertest.NewTab(t, browsertest.Person(t, browsertest.New(t)))
+	override := emulation.SetUserAgentOverrideParams{UserAgent: p.Read("navigator.userAgent"), AcceptLanguage: "en"}
+	if _, err := chromedp.Call(p.Ctx, emulation.SetUserAgentOverride, override); err != nil {
+		t.Fatal(err)
+	}
+	p.Do(chromedp.Navigate(w.origin + path))
+	p.Shows("h1", "Set a password")
+	for _, c := range []struct{ typed, level, says string }{
+		{"short", "0", "too short"}, {"aabbaabbaabbaabb", "1", "characters are the same"}, {"zwölf Zeich.", "2", "One more word"},
+		{"vier Wörter im Tal", "3", "Good"}, {"staple in the morning", "4", "Very good"},
+	} {
+		p.TabTo("#f-password")
+		p.Is(`one("#f-password").select()`) // what is typed takes the place of what is there
+		p.Do(chromedp.SendKeys(chromedp.CSS("#f-password"), c.typed))
+		p.Wait(`one("[data-judges] meter").value === ` + c.level)
+		p.Shows("[data-judges] [role=status]", c.says)
+	}
+	if !p.Is(`document.documentElement.scrollWidth <= innerWidth`) {
+		t.Error("the page is wider than a phone")
+	}
+	p.TabTo("[data-shows=f-password]")
+	if name := p.Read(`focused().textContent`); name != "Show: New password" {
+		t.Errorf("the button is called %q", name)
+	}
+	p.Enter()
+	p.Wait(`one("#f-password").type === "text" && one("[data-shows=f-password]").getAttribute("aria-pressed") === "true" && one("#f-again").type === "password"`)
+	p.Pictures("new-password")
+	p.Press(" ")
+	p.Wait(`one("#f-password").type === "password" && one("[data-shows=f-password]").getAttribute("aria-pressed") === "false"`)
+	p.Enter()
+	p.Is(`addEventListener("submit", (event) => { event.preventDefault(); window.sent = one("#f-password").type; })`)
+	p.TabTo("#f-again")
+	p.Do(chromedp.SendKeys(chromedp.CSS("#f-again"), otherPassword))
+	p.Enter()
+	p.Wait(`window.sent === "password"`) // no browser takes it for a text to remember
 }

@@ -161,9 +161,9 @@ type walker struct {
 	cookie  func(*browser)
 }
 
-func newWalk(t *testing.T) *walk {
+func newWalk(t *testing.T, env ...string) *walk {
 	t.Helper()
-	w := &walk{world: oneWorld(t, idleProvider...)}
+	w := &walk{world: oneWorld(t, slices.Concat(idleProvider, env)...)}
 	db, err := sql.Open("sqlite", strings.TrimPrefix(w.database, "sqlite:"))
 	if err != nil {
 		t.Fatal(err)

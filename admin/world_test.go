@@ -32,6 +32,7 @@ type world struct {
 	origin       string
 	engine       *gin.Engine // for its table of routes
 	database     string      // its URL
+	log          *logBuffer
 	north, south *bridge.Region
 }
 
@@ -56,11 +57,12 @@ func newWorld(t *testing.T, database string, env ...string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := app.Open(context.Background(), cfg, slog.New(slog.DiscardHandler))
+	written := new(logBuffer)
+	a, err := app.Open(context.Background(), cfg, slog.New(slog.NewTextHandler(written, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{T: t, app: a, database: database}
+	w := &world{T: t, app: a, database: database, log: written}
 	w.north, w.south = w.addRegion("north", "North"), w.addRegion("south", "South")
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -267,4 +269,25 @@ func (a answer) text() string {
 			}
 		}
 	}
+}
+
+// logBuffer is the log of a world.
+type logBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+// Write adds a line.
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+// take gives what was written since it was asked the last time.
+func (l *logBuffer) take() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer l.text.Reset()
+	return l.text.String()
 }

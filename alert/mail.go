@@ -89,6 +89,12 @@ func (m Mail) connected(ctx context.Context, say func(*mail.Client, *smtp.Client
 	return nil
 }
 
+// Send sends a text to one address. The Message-ID is made of key, so that it stays
+// the same when the text is sent again.
+func (m Mail) Send(ctx context.Context, to, key, subject, text string, now time.Time) error {
+	return m.send(ctx, to, notice{Key: key, Subject: subject, Text: text}, 0, now)
+}
+
 // send sends a notice to one address. place makes the Message-ID another one for
 // each address of a notice; it stays the same when it is repeated.
 func (m Mail) send(ctx context.Context, to string, n notice, place int, now time.Time) error {

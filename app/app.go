@@ -56,6 +56,7 @@ type App struct {
 	bus        *realtime.Bus // nil: none
 	calls      deskCalls
 	tokenKey   []byte        // of receipts, chat tokens and stream tickets
+	pepper     []byte        // of passwords
 	limitKeys  bridge.Hasher // makes of addresses and devices what Redis may know
 }
 
@@ -75,7 +76,7 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (*App, error
 	if err != nil {
 		return nil, err
 	}
-	a := &App{Store: store, Hasher: bridge.NewHasher(keys.devices), tokenKey: keys.tokens, limitKeys: bridge.NewHasher(keys.limits), cfg: cfg, log: log, now: time.Now, calls: deskCalls{now: time.Now}}
+	a := &App{Store: store, Hasher: bridge.NewHasher(keys.devices), tokenKey: keys.tokens, pepper: keys.passwords, limitKeys: bridge.NewHasher(keys.limits), cfg: cfg, log: log, now: time.Now, calls: deskCalls{now: time.Now}}
 	if err := a.assemble(ctx); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
@@ -139,7 +140,7 @@ func (a *App) assemble(ctx context.Context) error {
 		Store: a.Store, Chats: a.Store, Desk: a.Desk, Regions: a.Regions, Exposures: a.exposures, Publisher: a.watermarks,
 		Log: a.log, Now: a.now, Horizon: a.cfg.Zammad.WriteHorizon,
 	})
-	a.Accounts = staff.NewAccounts(staff.Deps{Store: a.Store, Log: a.log, Now: a.now})
+	a.Accounts = staff.NewAccounts(staff.Deps{Store: a.Store, Pepper: a.pepper, Log: a.log, Now: a.now})
 	a.Sessions = admin.NewSessions(a.Store.Sessions(), time.Duration(a.cfg.Console.SessionHours)*time.Hour, time.Duration(a.cfg.Console.IdleMinutes)*time.Minute)
 	if a.Team, err = a.newTeam(); err != nil {
 		return err
@@ -164,7 +165,7 @@ func (a *App) newJobs() (*jobs.Jobs, error) {
 			{Name: "prune", Schedule: a.cfg.Jobs.Prune, Run: a.prune(keeper)},
 			{Name: "reconcile", Schedule: a.cfg.Jobs.Reconcile, Run: a.receiver.Reconcile, Quiet: true},
 			{Name: "outbox-sweep", Schedule: a.cfg.Jobs.OutboxSweep, Run: keeper.Sweep, Quiet: true},
-			{Name: "alert", Schedule: a.cfg.Jobs.Alert, Run: a.Alerts.Run, Quiet: true},
+			{Name: "alert", Schedule: a.cfg.Jobs.Alert, Run: a.tell, Quiet: true},
 			{Name: "tally", Schedule: a.cfg.Jobs.Tally, Run: tally.Run, Quiet: true},
 		},
 	})

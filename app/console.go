@@ -38,8 +38,9 @@ func (a *App) mountConsole(frame *server.Server, shared *server.Shared, listen n
 	console, err := admin.New(admin.Deps{
 		Work:    admin.Work{Letters: a.Store, Deliveries: a.Store, Jobs: a.Jobs, Runs: a.Store},
 		Regions: a.Regions, Accounts: a.Accounts, Sessions: a.Sessions, Provider: provider, Origin: origin,
-		SignIns: admin.SignIns{Limit: signIns, Client: frame.Client},
-		Hasher:  a.Hasher, Gate: a.Store,
+		SecondFactor: staff.FactorDuty(a.cfg.Console.RequireSecondFactor),
+		SignIns:      admin.SignIns{Limit: signIns, Client: frame.Client},
+		Hasher:       a.Hasher, Gate: a.Store,
 		Team: a.Team, TeamSockets: &author.Sockets{Chat: a.Team, Watcher: a.watermarks, Streams: frame, Origin: origin, Now: a.now},
 		Alerts: admin.AlertDeps{Store: a.Store, Test: a.Alerts.Test, Refuses: a.refuses, Mail: a.cfg.SMTP.Host != ""},
 		Store:  a.Store, Tokens: a.Store, Rules: RegionRules(), Examine: a.Examine, PublicURL: a.cfg.PublicURL,

@@ -60,7 +60,10 @@ func (a *App) admit(ctx context.Context, p staff.Person, password string) error 
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(a.Accounts.Change(ctx, known.Person, p), a.Store.SetTOTP(ctx, known.ID, "", 0)); err != nil {
+	if err := a.Accounts.Change(ctx, known.Person, p); err != nil {
+		return err
+	}
+	if _, err := a.Store.SetTOTP(ctx, known.ID, "", 0); err != nil {
 		return err
 	}
 	link, err := a.Accounts.Link(ctx, known.ID)

@@ -8,6 +8,7 @@ import (
 	"deskbridge/author"
 	"deskbridge/bridge"
 	"deskbridge/server"
+	"deskbridge/staff"
 )
 
 // newTeam puts the staff's own chat together.
@@ -19,6 +20,20 @@ func (a *App) newTeam() (*author.Chat, error) {
 	return author.New(author.Deps{
 		Store: a.Store.Author(), Regions: a.Regions, Publisher: a.watermarks, Limit: limit, Days: a.cfg.Author.Days, Now: a.now,
 	}), nil
+}
+
+// tell is the job of what people are told apart from the chat: that somebody
+// waits, and that their own account was changed. What hinders the one leaves the
+// other be.
+func (a *App) tell(ctx context.Context, dryRun bool) (map[string]int, error) {
+	notices := staff.Notices{Store: a.Store, Log: a.log, Now: a.now}
+	if a.cfg.SMTP.Host != "" {
+		notices.Mail = Mail(a.cfg)
+	}
+	counts, err := a.Alerts.Run(ctx, dryRun)
+	more, noticesErr := notices.Run(ctx, dryRun)
+	maps.Copy(counts, more)
+	return counts, errors.Join(err, noticesErr)
 }
 
 // prune is the job of both chats: the devices' and the staff's own. What hinders

@@ -257,7 +257,7 @@ func (c *userTOTPOffCmd) Run(s *invocation) error {
 			s.printf("%s has no second factor\n", account.Login)
 			return nil
 		}
-		if err := a.Store.SetTOTP(s.ctx, account.ID, "", 0); err != nil {
+		if _, err := a.Store.SetTOTP(s.ctx, account.ID, "", 0); err != nil {
 			return err
 		}
 		s.printf("%s signs in without a second factor now\n", account.Login)

@@ -100,6 +100,7 @@ func (l *loader) console() {
 	l.want(c.URL == "" || isURL(c.URL, "http", "https") && isOrigin(strings.TrimSuffix(c.URL, "/")), "console.url", "an http or https URL without user, path, query and fragment")
 	l.number("console.session_hours", int64(c.SessionHours), 1, 24*30)
 	l.number("console.idle_minutes", int64(c.IdleMinutes), 5, 24*60)
+	l.want(slices.Contains([]string{"none", "operators", "all"}, c.RequireSecondFactor), "console.require_second_factor", "none, operators or all")
 	l.want(c.OIDC.Issuer == "" || isURL(c.OIDC.Issuer, "http", "https") && !isPlainPublic(c.OIDC.Issuer), "console.oidc.issuer", "an https URL without user, query and fragment")
 	l.want(c.OIDC.Issuer == "" || c.OIDC.ClientID != "", "console.oidc.client_id", "set where console.oidc.issuer is")
 	l.want(len(c.OIDC.Name) <= 100, "console.oidc.name", "a text of at most 100 bytes")

@@ -27,7 +27,7 @@ type Config struct {
 	Instance string `yaml:"instance" env:"INSTANCE"`
 	// The secret key itself, 32 bytes as 64 hex digits or as base64. Default
 	// empty: the key is read from secret_key_file. With another key all stored
-	// tokens are unreadable and every device is a stranger.
+	// tokens are unreadable, every device is a stranger and no password is right.
 	SecretKey Secret `yaml:"secret_key" env:"SECRET_KEY"`
 	// File with the secret key. Default secret.key in data_dir; serve makes it
 	// with mode 0600 if it does not exist. Keep a copy apart from the database's.
@@ -101,7 +101,8 @@ type Egress struct {
 	Allow []string `yaml:"allow" env:"ALLOW"`
 }
 
-// SMTP is the mail server that takes notices for the staff of regions. egress
+// SMTP is the mail server that takes notices for the staff of regions, and for
+// people about their own accounts. egress
 // does not hold for it: it is the operator's.
 type SMTP struct {
 	// Name of the mail server. Default empty: no mail is sent, and regions have
@@ -200,8 +201,9 @@ type Jobs struct {
 	Reconcile string `yaml:"reconcile" env:"RECONCILE"`
 	// Repairs lanes that wait for nothing. Default "@every 1m".
 	OutboxSweep string `yaml:"outbox_sweep" env:"OUTBOX_SWEEP"`
-	// Tells the staff of regions who waits for an answer for too long. Default
-	// "@every 1m": so much later than the region wants may a notice come.
+	// Tells the staff of regions who waits for an answer for too long, and people
+	// by mail of changes of their accounts. Default "@every 1m": so much later
+	// than the region wants may a notice come.
 	Alert string `yaml:"alert" env:"ALERT"`
 	// Counts chats, messages and answers for the console's numbers. Default
 	// "@every 5m": so old they may be.
@@ -246,6 +248,12 @@ type Console struct {
 	SessionHours int `yaml:"session_hours" env:"SESSION_HOURS"`
 	// After how many minutes without a page somebody is signed out. Default 30.
 	IdleMinutes int `yaml:"idle_minutes" env:"IDLE_MINUTES"`
+
+	// Who must have a second factor (a code) beside the password: none, operators
+	// or all. Default none. Who must and has not is led to set it up, and to
+	// nothing else before. Accounts without a password are not asked: make it a
+	// duty at their OpenID provider.
+	RequireSecondFactor string `yaml:"require_second_factor" env:"REQUIRE_SECOND_FACTOR"`
 
 	OIDC OIDC `yaml:"oidc" envPrefix:"OIDC_"`
 }
@@ -297,7 +305,7 @@ func Default() Config {
 		Jobs:      Jobs{Prune: "0 17 * * * *", Reconcile: "@every 30s", OutboxSweep: "@every 1m", Alert: "@every 1m", Tally: "@every 5m"},
 		Retention: Retention{DeliveryDays: 7, ExposureDays: 90, JobRunDays: 90, StatisticsDays: 1100, AuditDays: 1095},
 		Author:    Author{Days: 30},
-		Console:   Console{Enabled: true, SessionHours: 12, IdleMinutes: 30},
+		Console:   Console{Enabled: true, SessionHours: 12, IdleMinutes: 30, RequireSecondFactor: "none"},
 		Log:       Log{Level: "info", Format: "text"},
 	}
 }

@@ -129,6 +129,7 @@ func TestErrorsNamePlaceAndKey(t *testing.T) {
 		{"bad console", "console: {url: 'https://a.example/path'}", "", "console.url must be"},
 		{"bad session", "console: {session_hours: 0}", "", "console.session_hours must be a number from 1 to 720"},
 		{"bad idle time", "", "DESKBRIDGE_CONSOLE_IDLE_MINUTES=1", "console.idle_minutes must be a number from 5"},
+		{"bad duty", "console: {require_second_factor: admins}", "", "console.require_second_factor must be none, operators or all"},
 		{"plain issuer", "console: {oidc: {issuer: 'http://id.example.org', client_id: x}}", "", "console.oidc.issuer must be an https URL"},
 		{"no client", "console: {oidc: {issuer: 'https://id.example.org'}}", "", "console.oidc.client_id must be set"},
 		{"bad level", "log: {level: loud}", "", "log.level must be debug, info, warn or error"},

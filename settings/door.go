@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strconv"
@@ -43,6 +44,7 @@ type Deps struct {
 	Store   Store
 	Regions Regions
 	Rules   bridge.RegionRules
+	Log     *slog.Logger
 	Now     func() time.Time
 }
 
@@ -73,6 +75,7 @@ func (d *Door) token(c *gin.Context, scope staff.Scope) (staff.APIToken, error) 
 		return staff.APIToken{}, unauthorized(c, err)
 	}
 	if !token.May(scope) {
+		d.Log.InfoContext(c.Request.Context(), "an API token was refused", "token", token.ID, "method", c.Request.Method, "route", c.FullPath(), "reason", "scope")
 		return staff.APIToken{}, bridge.ErrScope
 	}
 	return token, nil
@@ -91,6 +94,7 @@ func unauthorized(c *gin.Context, err error) error {
 func (d *Door) region(c *gin.Context, token *staff.APIToken) (*bridge.Region, error) {
 	known, ok := d.Regions.BySlug(c.Param("region"))
 	if !ok || !token.Knows(known.ID) {
+		d.Log.InfoContext(c.Request.Context(), "an API token was refused", "token", token.ID, "method", c.Request.Method, "route", c.FullPath(), "reason", "region")
 		return nil, bridge.ErrRegionNotFound
 	}
 	return d.Store.Region(c.Request.Context(), known.ID)

@@ -19,9 +19,10 @@ import (
 
 // Deps are what Accounts needs.
 type Deps struct {
-	Store Store
-	Log   *slog.Logger
-	Now   func() time.Time
+	Store  Store
+	Pepper []byte // key of password hashes, which is not in the store
+	Log    *slog.Logger
+	Now    func() time.Time
 }
 
 // Accounts is what happens to accounts: people sign in, prove who they are, and
@@ -35,7 +36,7 @@ type Accounts struct {
 }
 
 // NewAccounts puts Accounts together.
-func NewAccounts(deps Deps) *Accounts { return &Accounts{deps, newHasher()} }
+func NewAccounts(deps Deps) *Accounts { return &Accounts{deps, newHasher(deps.Pepper)} }
 
 // Errors of signing in.
 var (
@@ -108,12 +109,16 @@ func (a *Accounts) signIn(ctx context.Context, login, password string) (*Account
 	if err != nil {
 		return nil, errors.Join(err, a.Store.UndoTry(ctx, c.ID, try))
 	}
-	if !ok || c.Disabled {
+	if !ok {
 		a.failed(ctx, c, try, "password")
 		return nil, ErrSignIn
 	}
+	if c.Disabled {
+		a.failed(ctx, c, try, "disabled")
+		return nil, ErrSignIn
+	}
 	if !c.HasTOTP {
-		return a.signedIn(ctx, c, 0)
+		return a.signedIn(ctx, c, 0, "password")
 	}
 	if err := a.Store.UndoTry(ctx, c.ID, try); err != nil {
 		return nil, err
@@ -132,7 +137,7 @@ func (a *Accounts) SignInCode(ctx context.Context, id ID, epoch int64, code stri
 	if err != nil {
 		return nil, err
 	}
-	return a.signedIn(ctx, c, step)
+	return a.signedIn(ctx, c, step, "code")
 }
 
 // proveCode counts a try and gives the step of a good code.
@@ -155,12 +160,13 @@ func (a *Accounts) proveCode(ctx context.Context, id ID, code string) (*Credenti
 	return c, step, err
 }
 
-// signedIn notes the sign-in.
-func (a *Accounts) signedIn(ctx context.Context, c *Credentials, step int64) (*Account, error) {
+// signedIn notes the sign-in, and by what it was proved at the end.
+func (a *Accounts) signedIn(ctx context.Context, c *Credentials, step int64, by string) (*Account, error) {
 	err := a.Store.SignedIn(bridge.WithActor(ctx, c.Actor()), c.ID, step)
 	if err != nil {
 		return nil, err
 	}
+	a.Log.InfoContext(ctx, "somebody has signed in", "staff", c.ID, "by", by)
 	return &c.Account, nil
 }
 
@@ -182,7 +188,7 @@ func (a *Accounts) failed(ctx context.Context, c *Credentials, try Try, reason s
 	a.Log.WarnContext(ctx, "an account is locked for a while after too many failures", "staff", c.ID, "failures", try.Failures, "until", try.Until)
 }
 
-// check compares a password, and hashes it anew if the parameters have changed.
+// check compares a password, and hashes it anew if today hashes are made in another way.
 func (a *Accounts) check(ctx context.Context, c *Credentials, password string) (bool, error) {
 	if utf8.RuneCountInString(norm.NFC.String(password)) > MaxPassword { // none is
 		password = ""
@@ -241,24 +247,25 @@ func (a *Accounts) choose(ctx context.Context, password string, p *Person) (stri
 }
 
 // ConfirmTOTP stores a second factor once its first code is right, in the place
-// of one that there is. It needs the password, for a screen that was left open.
-// Errors: ErrPasswordWrong, ErrCode, ErrLocked.
-func (a *Accounts) ConfirmTOTP(ctx context.Context, id ID, password string, secret bridge.Secret, code string) error {
+// of one that there is. It needs the password, for a screen that was left open;
+// it ends the person's sessions and gives the epoch by which the caller's own
+// goes on. Errors: ErrPasswordWrong, ErrCode, ErrLocked.
+func (a *Accounts) ConfirmTOTP(ctx context.Context, id ID, password string, secret bridge.Secret, code string) (epoch int64, err error) {
 	if _, err := a.prove(ctx, id, password); err != nil {
-		return err
+		return 0, err
 	}
 	step, err := codeStep(secret, code, 0, a.Now())
 	if err != nil {
-		return err
+		return 0, err
 	}
 	return a.Store.SetTOTP(ctx, id, secret, step)
 }
 
-// RemoveTOTP removes the own second factor; it needs the password. Errors:
-// ErrPasswordWrong, ErrLocked.
-func (a *Accounts) RemoveTOTP(ctx context.Context, id ID, password string) error {
+// RemoveTOTP removes the own second factor. It needs the password, and ends
+// sessions as ConfirmTOTP does. Errors: ErrPasswordWrong, ErrLocked.
+func (a *Accounts) RemoveTOTP(ctx context.Context, id ID, password string) (epoch int64, err error) {
 	if _, err := a.prove(ctx, id, password); err != nil {
-		return err
+		return 0, err
 	}
 	return a.Store.SetTOTP(ctx, id, "", 0)
 }

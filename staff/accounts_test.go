@@ -28,6 +28,9 @@ const (
 	other = "staple in the morning"
 )
 
+// pepper is the key of the desk's password hashes.
+var pepper = []byte("a pepper that is in no database")
+
 var start = time.Date(2026, 11, 26, 8, 0, 0, 0, time.UTC)
 
 // desk is accounts on a real store, with a clock that the test moves.
@@ -66,7 +69,7 @@ func newDesk(t *testing.T) *desk {
 	r := &bridge.Region{Slug: "augsburg", Name: "Augsburg"}
 	d.ok(d.store.AddRegion(d.ctx, r))
 	d.region = r.ID
-	d.Accounts = staff.NewAccounts(staff.Deps{Store: d.store, Now: d.clock, Log: slog.New(slog.NewTextHandler(d.log, nil))})
+	d.Accounts = staff.NewAccounts(staff.Deps{Store: d.store, Pepper: pepper, Now: d.clock, Log: slog.New(slog.NewTextHandler(d.log, nil))})
 	return d
 }
 
@@ -221,6 +224,25 @@ func TestWhatEndsSessions(t *testing.T) {
 			}
 			return err
 		},
+		"second factor, and its end": func(id staff.ID) error {
+			f, err := staff.NewFactor(&staff.Person{Login: "x"}, "")
+			if err != nil {
+				return err
+			}
+			set, err := d.ConfirmTOTP(d.ctx, id, good, f.Secret, code(t, f.Secret, d.clock()))
+			if err != nil || d.session(id, set) != nil || d.session(id, set-1) == nil {
+				return fmt.Errorf("set: %w", err)
+			}
+			removed, err := d.RemoveTOTP(d.ctx, id, good)
+			if err != nil || d.session(id, removed) != nil || d.session(id, set) == nil {
+				return fmt.Errorf("removed: %w", err)
+			}
+			return nil
+		},
+		"second factor, by an operator": func(id staff.ID) error {
+			_, err := d.Store.SetTOTP(d.ctx, id, "", 0)
+			return err
+		},
 		"reset": func(id staff.ID) error {
 			token, err := d.Link(d.ctx, id)
 			if err != nil || d.session(id, 1) != nil {
@@ -243,7 +265,7 @@ func TestWhatEndsSessions(t *testing.T) {
 		},
 		"removed": func(id staff.ID) error { return d.Store.RemoveStaff(d.ctx, id) },
 	} {
-		id := d.add(strings.ReplaceAll(name, " ", "-"))
+		id := d.add(strings.NewReplacer(" ", "-", ",", "").Replace(name))
 		d.ok(d.session(id, 1))
 		if err := end(id); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -287,19 +309,48 @@ func TestChangePassword(t *testing.T) {
 
 func TestAPasswordIsHashedAnewWithTodaysParameters(t *testing.T) {
 	d := newDesk(t)
+	salt := []byte("somesalt12345678")
+	for login, older := range map[string]struct {
+		parameters string
+		key        []byte
+	}{
+		"cheaper":   {"m=16384,t=1,p=1", argon2.IDKey([]byte(good), salt, 1, 16<<10, 1, 32)},
+		"no-pepper": {"m=19456,t=2,p=1", argon2.IDKey([]byte(good), salt, 2, 19<<10, 1, 32)},
+	} {
+		id := d.add(login)
+		_, err := d.store.SetPassword(d.ctx, id, fmt.Sprintf("$argon2id$v=19$%s$%s$%s", older.parameters, raw64(salt), raw64(older.key)))
+		d.ok(err)
+		d.wants(d.signIn(login, other), staff.ErrSignIn)
+		d.ok(d.signIn(login, good))
+		c, err := d.store.StaffByID(d.ctx, id)
+		d.ok(err)
+		if !strings.HasPrefix(c.Password, "k1$argon2id$v=19$m=19456,t=2,p=1$") {
+			t.Fatalf("%s: hash: %s", login, c.Password)
+		}
+		d.ok(d.session(id, 2)) // hashing anew ends no session
+		d.ok(d.signIn(login, good))
+		d.wants(d.signIn(login, other), staff.ErrSignIn)
+	}
+}
+
+// TestWithoutThePepperNoPasswordIsRight: who has the database and not the secret
+// key finds no password, and a new one by a link helps.
+func TestWithoutThePepperNoPasswordIsRight(t *testing.T) {
+	d := newDesk(t)
 	id := d.add("anna")
-	key := argon2.IDKey([]byte(good), []byte("somesalt"), 1, 16<<10, 1, 32)
-	_, err := d.store.SetPassword(d.ctx, id, fmt.Sprintf("$argon2id$v=19$m=16384,t=1,p=1$%s$%s", raw64([]byte("somesalt")), raw64(key)))
-	d.ok(err)
-	d.wants(d.signIn("anna", other), staff.ErrSignIn)
 	d.ok(d.signIn("anna", good))
 	c, err := d.store.StaffByID(d.ctx, id)
 	d.ok(err)
-	if !strings.HasPrefix(c.Password, "$argon2id$v=19$m=19456,t=2,p=1$") {
-		t.Fatalf("hash: %s", c.Password)
-	}
-	d.ok(d.session(id, 2)) // hashing anew ends no session
-	d.ok(d.signIn("anna", good))
+	d.Accounts = staff.NewAccounts(staff.Deps{Store: d.store, Pepper: []byte("another"), Now: d.clock, Log: slog.New(slog.NewTextHandler(d.log, nil))})
+	d.wants(d.signIn("anna", good), staff.ErrSignIn)
+	// Nor does it become one without a pepper.
+	_, err = d.store.SetPassword(d.ctx, id, strings.TrimPrefix(c.Password, "k1"))
+	d.ok(err)
+	d.wants(d.signIn("anna", good), staff.ErrSignIn)
+	token, err := d.Link(d.ctx, id)
+	d.ok(err)
+	d.ok(d.UseLink(d.ctx, string(token), other))
+	d.ok(d.signIn("anna", other))
 }
 
 func code(t *testing.T, secret bridge.Secret, at time.Time) string {
@@ -319,7 +370,8 @@ func (d *desk) withFactor(login string) (staff.ID, bridge.Secret) {
 	d.ok(err)
 	f, err := staff.NewFactor(&account.Person, "")
 	d.ok(err)
-	d.ok(d.ConfirmTOTP(d.ctx, id, good, f.Secret, code(d.T, f.Secret, d.clock())))
+	_, err = d.ConfirmTOTP(d.ctx, id, good, f.Secret, code(d.T, f.Secret, d.clock()))
+	d.ok(err)
 	return id, f.Secret
 }
 
@@ -349,11 +401,15 @@ func TestSecondFactor(t *testing.T) {
 	if decoded, err := png.Decode(bytes.NewReader(picture)); err != nil || decoded.Bounds().Dx() != 264 {
 		t.Fatalf("picture: %v", err)
 	}
-	d.wants(d.ConfirmTOTP(d.ctx, id, other, f.Secret, code(t, f.Secret, d.clock())), staff.ErrPasswordWrong)
-	d.wants(d.ConfirmTOTP(d.ctx, id, good, f.Secret, "000000"), staff.ErrCode)
+	confirm := func(password, code string) error {
+		_, err := d.ConfirmTOTP(d.ctx, id, password, f.Secret, code)
+		return err
+	}
+	d.wants(confirm(other, code(t, f.Secret, d.clock())), staff.ErrPasswordWrong)
+	d.wants(confirm(good, "000000"), staff.ErrCode)
 	d.ok(d.signIn("anna@example.org", good)) // not confirmed: not needed
 	confirmed := code(t, f.Secret, d.clock())
-	d.ok(d.ConfirmTOTP(d.ctx, id, good, f.Secret, confirmed))
+	d.ok(confirm(good, confirmed))
 
 	account, err = d.SignIn(d.ctx, "anna@example.org", good)
 	d.wants(err, staff.ErrCodeNeeded)
@@ -378,8 +434,10 @@ func TestSecondFactor(t *testing.T) {
 	_, err = d.SignInCode(d.ctx, id, account.Epoch+1, code(t, f.Secret, d.clock()))
 	d.wants(err, staff.ErrOver)
 
-	d.wants(d.RemoveTOTP(d.ctx, id, other), staff.ErrPasswordWrong)
-	d.ok(d.RemoveTOTP(d.ctx, id, good))
+	_, err = d.RemoveTOTP(d.ctx, id, other)
+	d.wants(err, staff.ErrPasswordWrong)
+	_, err = d.RemoveTOTP(d.ctx, id, good)
+	d.ok(err)
 	d.wants(enter(code(t, f.Secret, d.clock())), staff.ErrOver)
 	d.ok(d.signIn("anna@example.org", good))
 }
@@ -552,3 +610,71 @@ func TestWhatIsSaidOfAPerson(t *testing.T) {
 }
 
 func raw64(b []byte) string { return base64.RawStdEncoding.EncodeToString(b) }
+
+// TestSignInsAreLogged: each with the account, how it ended and why, and never with
+// what was typed.
+func TestSignInsAreLogged(t *testing.T) {
+	d := newDesk(t)
+	id := d.add("anna@example.org")
+	off := d.add("off@example.org")
+	d.ok(d.change(off, func(p *staff.Person) { p.Disabled = true }))
+	coded, secret := d.withFactor("coded@example.org")
+	d.later(time.Minute)
+	said := func(want ...string) {
+		t.Helper()
+		d.log.mu.Lock()
+		defer d.log.mu.Unlock()
+		log := d.log.b.String()
+		d.log.b.Reset()
+		if n := strings.Count(log, "\n"); n != len(want) {
+			t.Errorf("%d lines, want %d:\n%s", n, len(want), log)
+		}
+		for _, line := range want {
+			if !strings.Contains(log, line) {
+				t.Errorf("the log lacks %s:\n%s", line, log)
+			}
+		}
+		if strings.Contains(log, "example.org") || strings.Contains(log, good) || strings.Contains(log, other) || strings.Contains(log, string(secret)) {
+			t.Errorf("the log says too much:\n%s", log)
+		}
+	}
+	accepted := func(id staff.ID, by string) string {
+		return fmt.Sprintf(`level=INFO msg="somebody has signed in" staff=%d by=%s`, id, by)
+	}
+	refused := func(id staff.ID, reason string) string {
+		return fmt.Sprintf(`level=INFO msg="a sign-in was refused" staff=%d reason=%s`, id, reason)
+	}
+	said()
+	d.ok(d.signIn("anna@example.org", good))
+	said(accepted(id, "password"))
+	d.wants(d.signIn("nobody@example.org", good), staff.ErrSignIn)
+	said(refused(0, `"unknown login"`))
+	d.wants(d.signIn("off@example.org", good), staff.ErrSignIn)
+	said(refused(off, "disabled failures=1"))
+	for n := range staff.LockAfter - 1 {
+		d.wants(d.signIn("anna@example.org", other), staff.ErrSignIn)
+		said(refused(id, fmt.Sprintf("password failures=%d", n+1)))
+	}
+	d.wants(d.signIn("anna@example.org", other), staff.ErrSignIn)
+	said(fmt.Sprintf(`level=WARN msg="an account is locked for a while after too many failures" staff=%d failures=5 until=2026-11-26T08:02:00.000Z`, id))
+	d.wants(d.signIn("anna@example.org", good), staff.ErrSignIn)
+	said(refused(id, "locked"))
+
+	account, err := d.SignIn(d.ctx, "coded@example.org", good)
+	d.wants(err, staff.ErrCodeNeeded)
+	said() // neither yet
+	_, err = d.SignInCode(d.ctx, coded, account.Epoch, "000000")
+	d.wants(err, staff.ErrCode)
+	said(refused(coded, "code failures=1"))
+	_, err = d.SignInCode(d.ctx, coded, account.Epoch, code(t, secret, d.clock()))
+	d.ok(err)
+	said(accepted(coded, "code"))
+	_, err = d.RemoveTOTP(d.ctx, coded, other)
+	d.wants(err, staff.ErrPasswordWrong)
+	said(refused(coded, `"password repeated" failures=1`))
+	free, err := d.Add(d.ctx, staff.Person{Login: "ben@example.org", Name: "Ben", Role: staff.Operator}, "")
+	d.ok(err)
+	_, err = d.SignInIdentity(d.ctx, staff.Identity{Subject: "issuer|ben", Email: "ben@example.org"})
+	d.ok(err)
+	said(accepted(free, "identity"))
+}

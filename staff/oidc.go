@@ -225,7 +225,7 @@ func (a *Accounts) SignInIdentity(ctx context.Context, who Identity) (*Account, 
 	if c.HasTOTP {
 		return &c.Account, ErrCodeNeeded
 	}
-	return a.signedIn(ctx, c, 0)
+	return a.signedIn(ctx, c, 0, "identity")
 }
 
 // link finds the account that an operator made for somebody beforehand.

@@ -2,7 +2,9 @@ package staff
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
@@ -28,7 +30,7 @@ var (
 	ErrPasswordLong   = fmt.Errorf("the password may have at most %d characters", MaxPassword)
 	ErrPasswordText   = errors.New("the password is not valid text")
 	ErrPasswordCommon = errors.New("the password is one of those that are tried first")
-	ErrPasswordSelf   = errors.New("the password is the login or the name")
+	ErrPasswordSelf   = errors.New("the password is made of the login or the name")
 )
 
 // ErrBusy: so many sign in at this moment that the server cannot look at one
@@ -54,10 +56,14 @@ const hashesAtOnce = 4
 // Failure policy: after that it is ErrBusy, and no try is counted.
 const hashPatience = 10 * time.Second
 
-// hasher hashes passwords, a few at once.
-type hasher struct{ turns chan struct{} }
+// hasher hashes passwords, a few at once. Its pepper is a key that is not in the
+// database: whoever has that alone cannot even try passwords out.
+type hasher struct {
+	turns  chan struct{}
+	pepper []byte
+}
 
-func newHasher() hasher { return hasher{make(chan struct{}, hashesAtOnce)} }
+func newHasher(pepper []byte) hasher { return hasher{make(chan struct{}, hashesAtOnce), pepper} }
 
 // turn waits for a turn; the caller calls done.
 func (h hasher) turn(ctx context.Context) (done func(), err error) {
@@ -73,8 +79,8 @@ func (h hasher) turn(ctx context.Context) (done func(), err error) {
 	}
 }
 
-// hash gives the standard text form of a new hash:
-// $argon2id$v=19$m=19456,t=2,p=1$salt$hash.
+// hash gives the text form of a new hash: k1$argon2id$v=19$m=19456,t=2,p=1$salt$hash,
+// which is the standard one behind the word that says how it is peppered.
 func (h hasher) hash(ctx context.Context, password string) (string, error) {
 	done, err := h.turn(ctx)
 	if err != nil {
@@ -83,19 +89,19 @@ func (h hasher) hash(ctx context.Context, password string) (string, error) {
 	defer done()
 	salt := make([]byte, hashSalt)
 	rand.Read(salt) // never fails (crypto/rand)
-	p := hashed{memory: hashMemory, passes: hashPasses, lanes: hashLanes, salt: salt}
-	p.key = p.of(password, hashKey)
+	p := hashed{peppered: true, memory: hashMemory, passes: hashPasses, lanes: hashLanes, salt: salt}
+	p.key = h.of(p, password, hashKey)
 	return p.String(), nil
 }
 
 // check says whether a password has a hash, and whether the hash was made with
-// other parameters than today's. An empty hash is no password's, and takes as
+// other parameters than today's, or without the pepper. An empty hash is no password's, and takes as
 // long to find out.
 func (h hasher) check(ctx context.Context, password, hash string) (ok, stale bool, err error) {
 	p, err := parseHash(hash)
 	none := hash == ""
 	if none {
-		p, err = hashed{memory: hashMemory, passes: hashPasses, lanes: hashLanes, salt: make([]byte, hashSalt), key: make([]byte, hashKey)}, nil
+		p, err = hashed{peppered: true, memory: hashMemory, passes: hashPasses, lanes: hashLanes, salt: make([]byte, hashSalt), key: make([]byte, hashKey)}, nil
 	}
 	if err != nil {
 		return false, false, err
@@ -105,41 +111,57 @@ func (h hasher) check(ctx context.Context, password, hash string) (ok, stale boo
 		return false, false, err
 	}
 	defer done()
-	same := subtle.ConstantTimeCompare(p.of(password, len(p.key)), p.key) == 1
-	stale = p.memory != hashMemory || p.passes != hashPasses || p.lanes != hashLanes || len(p.key) != hashKey || len(p.salt) != hashSalt
+	same := subtle.ConstantTimeCompare(h.of(p, password, len(p.key)), p.key) == 1
+	stale = !p.peppered || p.memory != hashMemory || p.passes != hashPasses || p.lanes != hashLanes || len(p.key) != hashKey || len(p.salt) != hashSalt
 	return same && !none, stale, nil
 }
 
 // hashed is a hash with its parameters.
 type hashed struct {
+	peppered       bool // with the pepper, by HMAC-SHA-256 before all else
 	memory, passes uint32
 	lanes          uint8
 	salt, key      []byte
 }
 
-// of hashes a password with these parameters. The same characters may be typed
-// as different code points; NFC makes them the same.
-func (p hashed) of(password string, length int) []byte {
-	return argon2.IDKey([]byte(norm.NFC.String(password)), p.salt, p.passes, p.memory, p.lanes, uint32(length))
+// of hashes a password with parameters. The same characters may be typed as
+// different code points; NFC makes them the same.
+func (h hasher) of(p hashed, password string, length int) []byte {
+	text := []byte(norm.NFC.String(password))
+	if p.peppered {
+		mac := hmac.New(sha256.New, h.pepper)
+		mac.Write(text)
+		text = mac.Sum(nil)
+	}
+	return argon2.IDKey(text, p.salt, p.passes, p.memory, p.lanes, uint32(length))
 }
 
-// String gives the standard text form.
+// peppered begins the text form of a hash that is. Another way to pepper would
+// have another word.
+const peppered = "k1"
+
+// String gives the text form.
 func (p hashed) String() string {
-	enc := base64.RawStdEncoding
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, p.memory, p.passes, p.lanes, enc.EncodeToString(p.salt), enc.EncodeToString(p.key))
+	enc, word := base64.RawStdEncoding, ""
+	if p.peppered {
+		word = peppered
+	}
+	return word + fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, p.memory, p.passes, p.lanes, enc.EncodeToString(p.salt), enc.EncodeToString(p.key))
 }
 
 // errHash: the store holds what this program has not written.
 var errHash = errors.New("the stored password hash has an unknown form or unreasonable parameters")
 
-// parseHash reads the standard text form. It takes no parameters that would cost
+// parseHash reads the text form. It takes no parameters that would cost
 // much more than today's: whoever can write the database could stop the server.
 func parseHash(text string) (hashed, error) {
 	var (
 		p       hashed
 		version int
 	)
-	parts := strings.Split(text, "$")
+	standard, keyed := strings.CutPrefix(text, peppered)
+	p.peppered = keyed
+	parts := strings.Split(standard, "$")
 	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" {
 		return hashed{}, errHash
 	}
@@ -160,8 +182,8 @@ func parseHash(text string) (hashed, error) {
 	return p, nil
 }
 
-// CheckPassword says whether a password may be chosen by a person. The error is
-// one of ErrPassword….
+// CheckPassword says whether a password may be chosen by a person: if not, the
+// error is one of ErrPassword….
 func CheckPassword(password string, p *Person) error {
 	if !utf8.ValidString(password) || strings.ContainsRune(password, 0) {
 		return ErrPasswordText
@@ -174,61 +196,12 @@ func CheckPassword(password string, p *Person) error {
 		return ErrPasswordLong
 	}
 	plain := strings.ToLower(strings.TrimSpace(password))
-	mailbox, _, _ := strings.Cut(p.Login, "@")
-	for _, own := range []string{p.Login, mailbox, p.Name} {
-		if own = strings.ToLower(norm.NFC.String(own)); plain == own || core(plain) == own {
-			return ErrPasswordSelf
-		}
+	if own(plain, p) {
+		return ErrPasswordSelf
 	}
-	if common(plain) {
-		return ErrPasswordCommon
+	first, err := common(plain)
+	if err == nil && first {
+		err = ErrPasswordCommon
 	}
-	return nil
-}
-
-// core is a password without the digits and signs that people hang on to a word.
-func core(plain string) string { return strings.Trim(plain, "0123456789!?.,-_*#+$%&/()= ") }
-
-// common says whether a password, in lower case, is among those that are tried
-// first: one of the list, with or without digits and signs around it, only a few
-// digits, a few characters again and again, or a row of them.
-func common(plain string) bool {
-	word := core(plain)
-	if _, listed := commonPasswords()[word]; listed || word == "" && len(plain) < 20 {
-		return true
-	}
-	for n := range min(6, len(plain)) { // in bytes: of what repeats in characters, more is needed only beyond Latin
-		if unit := plain[:n+1]; strings.Repeat(unit, len(plain)/len(unit)+1)[:len(plain)] == plain {
-			return true
-		}
-	}
-	for _, row := range []string{"abcdefghijklmnopqrstuvwxyz", "qwertzuiopasdfghjklyxcvbnm", "qwertyuiopasdfghjklzxcvbnm"} {
-		if len(word) >= 4 && strings.Contains(row, word) {
-			return true
-		}
-	}
-	return false
-}
-
-// commonPasswords are what people choose who must choose something long, without
-// what they hang on to it.
-func commonPasswords() map[string]struct{} {
-	list := strings.Fields(`
-		password passwort passw0rd p@ssw0rd p@ssword pa$$word mypassword meinpasswort passwordpassword passwortpasswort
-		password1password passwort1passwort thisismypassword dasistmeinpasswort letmeinplease letmein iloveyou ichliebedich
-		iloveyouforever ichliebedichsehr administrator adminadmin administratoradmin admin rootroot superuser changeme
-		changemenow changemeplease geheim geheimesgeheim supergeheim sehrgeheim topsecret secretsecret welcome welcomehome
-		willkommen willkommenzuhause herzlichwillkommen hallohallo hallo hellohello helloworld sonnenschein sunshine
-		schatz schatzi mausi princess prinzessin baseball football fussball fußball basketball trustnoone trustno starwars
-		masterofpuppets superman batman dragon monkey michael daniel thomas alexander schalke borussia bayernmünchen
-		bayernmuenchen deutschland germany hamburg berlin augsburg integreat zammad deskbridge winter sommer frühling
-		fruehling herbst spring summer autumn frühling correcthorsebatterystaple qwertyuiop qwertzuiop qwerty qwertz asdfghjkl
-		yxcvbnm zxcvbnm 1q2w3e4r5t6y 1q2w3e4r5t6z q1w2e3r4t5y6 q1w2e3r4t5z6 1qaz2wsx3edc qazwsxedc 1qay2wsx3edc abcdefghijkl
-		testtest testtesttest test testpassword testpasswort temppassword temporary default standard login loginlogin kennwort
-		meinkennwort computer internet blink whatever nothing something unknown`)
-	set := make(map[string]struct{}, len(list))
-	for _, word := range list {
-		set[strings.Trim(word, "0123456789")] = struct{}{}
-	}
-	return set
+	return err
 }

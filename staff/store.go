@@ -17,13 +17,19 @@ type Account struct {
 	HasTOTP     bool
 	Subject     string    // "issuer|sub" at the OpenID provider; empty: not linked
 	LockedUntil time.Time // no password or code is looked at before; may be long ago
+
+	SignedInBefore time.Time // the sign-in before the last; zero: there is none
+	PasswordAt     time.Time // when it was set or changed; zero: not since the account was made
+	FactorAt       time.Time // the same of the second factor, and its end
+	IdentityAt     time.Time // the same of the link with the provider
+	ToldAt         time.Time // until when the person was told of these by mail
 }
 
 // Credentials are an account with what proves it. They stay between this room
 // and the store.
 type Credentials struct {
 	Account
-	Password string        // argon2id in its standard text form; empty: none
+	Password string        // its hash in the text form of hasher.hash; empty: none
 	TOTP     bridge.Secret // base32; empty: none
 	TOTPStep int64         // of the last code that was taken
 }
@@ -91,8 +97,9 @@ type Store interface {
 	// EndSessions ends all sessions of a person and gives the epoch of new ones.
 	EndSessions(ctx context.Context, id ID) (epoch int64, err error)
 	// SetTOTP stores the secret of a second factor and the step of the code that
-	// confirmed it; an empty secret removes the factor.
-	SetTOTP(ctx context.Context, id ID, secret bridge.Secret, step int64) error
+	// confirmed it; an empty secret removes the factor. It ends all sessions and
+	// gives the epoch of new ones.
+	SetTOTP(ctx context.Context, id ID, secret bridge.Secret, step int64) (epoch int64, err error)
 	// LinkSubject links an account that has no identity yet with one of the
 	// OpenID provider; empty takes it away. ErrLinked.
 	LinkSubject(ctx context.Context, id ID, subject string) error

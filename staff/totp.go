@@ -19,6 +19,23 @@ import (
 // after are taken too, since clocks of phones are a little off.
 const totpPeriod = 30 * time.Second
 
+// FactorDuty says who must have a second factor beside the password.
+type FactorDuty string
+
+// The duties: nobody's, that of operators, everybody's.
+const (
+	DutyNone      FactorDuty = "none"
+	DutyOperators FactorDuty = "operators"
+	DutyAll       FactorDuty = "all"
+)
+
+// Missing says whether an account must set up a second factor before anything
+// else. Who has no password has none to protect: the provider asks for what it
+// wants. Who has both must, since the password alone would be a way around.
+func (d FactorDuty) Missing(a *Account) bool {
+	return a.HasPassword && !a.HasTOTP && (d == DutyAll || d == DutyOperators && a.Role == Operator)
+}
+
 // Factor is a second factor that is being set up: an authenticator app reads the
 // address as a QR code, or its owner types the secret.
 type Factor struct {

@@ -30,7 +30,7 @@ func (s credentials) SetPassword(ctx context.Context, id staff.ID, hash string) 
 }
 
 func (db *database) setPassword(ctx context.Context, tx *gorm.DB, c *staff.Credentials, hash string) error {
-	if _, err := exec(tx, "UPDATE staff SET password = ?, failures = 0, locked_until = 0, epoch = epoch + 1 WHERE id = ?", hash, c.ID); err != nil {
+	if _, err := exec(tx, "UPDATE staff SET password = ?, password_at = ?, failures = 0, locked_until = 0, epoch = epoch + 1 WHERE id = ?", hash, milli(db.now()), c.ID); err != nil {
 		return fmt.Errorf("set password: %w", err)
 	}
 	if _, err := exec(tx, "DELETE FROM staff_links WHERE staff_id = ?", c.ID); err != nil {
@@ -64,13 +64,14 @@ func (s credentials) EndSessions(ctx context.Context, id staff.ID) (epoch int64,
 }
 
 // SetTOTP stores a second factor; see staff.Store.
-func (s credentials) SetTOTP(ctx context.Context, id staff.ID, secret bridge.Secret, step int64) error {
-	return s.write(ctx, func(tx *gorm.DB) error {
+func (s credentials) SetTOTP(ctx context.Context, id staff.ID, secret bridge.Secret, step int64) (epoch int64, err error) {
+	err = s.write(ctx, func(tx *gorm.DB) error {
 		c, err := s.held(tx, id)
 		if err != nil {
 			return err
 		}
-		if _, err := exec(tx, "UPDATE staff SET totp_secret = ?, totp_step = ? WHERE id = ?", s.seal.close(totpPlace(id), string(secret)), step, id); err != nil {
+		epoch = c.Epoch + 1
+		if _, err := exec(tx, "UPDATE staff SET totp_secret = ?, totp_step = ?, factor_at = ?, epoch = epoch + 1 WHERE id = ?", s.seal.close(totpPlace(id), string(secret)), step, milli(s.now()), id); err != nil {
 			return err
 		}
 		// One secret in the place of another is a change too, without values to tell.
@@ -80,6 +81,7 @@ func (s credentials) SetTOTP(ctx context.Context, id staff.ID, secret bridge.Sec
 		}
 		return s.note(ctx, tx, entry)
 	})
+	return epoch, err
 }
 
 // LinkSubject links an identity; see staff.Store.
@@ -103,7 +105,7 @@ func (s credentials) LinkSubject(ctx context.Context, id staff.ID, subject strin
 				return staff.ErrLinked
 			}
 		}
-		if _, err := exec(tx, "UPDATE staff SET subject = ? WHERE id = ?", orNull(subject), id); err != nil {
+		if _, err := exec(tx, "UPDATE staff SET subject = ?, identity_at = ? WHERE id = ?", orNull(subject), milli(s.now()), id); err != nil {
 			return fmt.Errorf("link account: %w", err)
 		}
 		return s.note(ctx, tx, bridge.AuditEntry{Action: "staff.identity", Subject: c.Login, Changes: []bridge.FieldChange{{Field: "identity", From: isSet(c.Subject), To: isSet(subject)}}})
@@ -159,7 +161,8 @@ func (s credentials) SignedIn(ctx context.Context, id staff.ID, step int64) erro
 		if step > 0 && step <= c.TOTPStep {
 			return staff.ErrCode
 		}
-		if _, err := exec(tx, "UPDATE staff SET signed_in_at = ?, failures = 0, locked_until = 0, totp_step = ? WHERE id = ?", milli(s.now()), max(step, c.TOTPStep), id); err != nil {
+		// MySQL assigns from left to right.
+		if _, err := exec(tx, "UPDATE staff SET signed_in_before = signed_in_at, signed_in_at = ?, failures = 0, locked_until = 0, totp_step = ? WHERE id = ?", milli(s.now()), max(step, c.TOTPStep), id); err != nil {
 			return err
 		}
 		return s.note(ctx, tx, bridge.AuditEntry{Action: "staff.sign-in", Subject: c.Login})
@@ -253,4 +256,27 @@ func (s credentials) UseFirstLink(ctx context.Context, hash [32]byte, p staff.Pe
 		return err
 	})
 	return id, err
+}
+
+// Untold lists who is to be told by mail; see staff.NoticeStore.
+func (s credentials) Untold(ctx context.Context, since time.Time) ([]staff.Account, error) {
+	from := milli(since)
+	found, err := s.accounts(s.read.WithContext(ctx), "WHERE disabled = 0 AND login LIKE '%@%' AND"+
+		" (password_at >= ? AND password_at > told_at OR factor_at >= ? AND factor_at > told_at OR identity_at >= ? AND identity_at > told_at) ORDER BY id", from, from, from)
+	if err != nil {
+		return nil, failure(fmt.Errorf("read whom to tell: %w", err))
+	}
+	all := make([]staff.Account, len(found))
+	for i, c := range found {
+		all[i] = c.Account
+	}
+	return all, nil
+}
+
+// Told notes that somebody was told; see staff.NoticeStore.
+func (s credentials) Told(ctx context.Context, id staff.ID, until time.Time) error {
+	return s.write(ctx, func(tx *gorm.DB) error {
+		_, err := exec(tx, "UPDATE staff SET told_at = ? WHERE id = ? AND told_at < ?", milli(until), id, milli(until))
+		return err
+	})
 }

@@ -17,7 +17,7 @@ import (
 // people implements the part of staff.Store about who there is.
 type people struct{ *database }
 
-const staffColumns = "id, login, name, role, language, password, totp_secret, totp_step, COALESCE(subject, ''), disabled, epoch, locked_until, created_at, signed_in_at"
+const staffColumns = "id, login, name, role, language, password, totp_secret, totp_step, COALESCE(subject, ''), disabled, epoch, locked_until, created_at, signed_in_at, signed_in_before, password_at, factor_at, identity_at, told_at"
 
 func totpPlace(id staff.ID) string { return "staff.totp_secret/" + strconv.FormatInt(int64(id), 10) }
 
@@ -29,13 +29,16 @@ func (db *database) accounts(tx *gorm.DB, rest string, args ...any) ([]*staff.Cr
 			c                           staff.Credentials
 			sealed                      string
 			locked, created, signedInAt int64
+
+			before, password, factor, identity, told int64
 		)
-		if err := scan(&c.ID, &c.Login, &c.Name, &c.Role, &c.Language, &c.Password, &sealed, &c.TOTPStep, &c.Subject, &c.Disabled, &c.Epoch, &locked, &created, &signedInAt); err != nil {
+		if err := scan(&c.ID, &c.Login, &c.Name, &c.Role, &c.Language, &c.Password, &sealed, &c.TOTPStep, &c.Subject, &c.Disabled, &c.Epoch, &locked, &created, &signedInAt, &before, &password, &factor, &identity, &told); err != nil {
 			return err
 		}
 		secret, err := db.seal.open(totpPlace(c.ID), sealed)
 		c.TOTP, c.HasTOTP, c.HasPassword = bridge.Secret(secret), sealed != "", c.Password != ""
 		c.LockedUntil, c.CreatedAt, c.SignedInAt = moment(locked), moment(created), moment(signedInAt)
+		c.SignedInBefore, c.PasswordAt, c.FactorAt, c.IdentityAt, c.ToldAt = moment(before), moment(password), moment(factor), moment(identity), moment(told)
 		all = append(all, &c)
 		return err
 	})

@@ -461,8 +461,12 @@ func TestTheFirstAccountIsMadeOnceInARace(t *testing.T) {
 func TestACodeIsTakenOnceInARace(t *testing.T) {
 	eachOffice(t, func(o *office) {
 		id := o.add("anna", staff.Viewer, o.regions[0])
-		o.ok(o.a.SetTOTP(o.ctx, id, "SECRET", 100))
+		before := o.of(id).Epoch
+		epoch, err := o.a.SetTOTP(o.ctx, id, "SECRET", 100)
+		o.ok(err)
 		c := o.of(id)
+		equal(o, "epoch", epoch, before+1)
+		equal(o, "stored epoch", c.Epoch, epoch)
 		equal(o, "secret", string(c.TOTP), "SECRET")
 		equal(o, "step", c.TOTPStep, 100)
 		equal(o, "audit", o.audit(1), "boss staff.second-factor anna second factor:>set")
@@ -490,7 +494,8 @@ func TestACodeIsTakenOnceInARace(t *testing.T) {
 		equal(o, "signed in", o.of(id).SignedInAt, start)
 		o.ok(o.a.SignedIn(o.ctx, id, 0)) // by another way than a code
 		o.wants(o.a.SignedIn(o.ctx, id, 101), staff.ErrCode)
-		o.ok(o.a.SetTOTP(o.ctx, id, "", 0))
+		_, err = o.a.SetTOTP(o.ctx, id, "", 0)
+		o.ok(err)
 		equal(o, "second factor", o.of(id).HasTOTP, false)
 		equal(o, "audit", o.audit(1), "boss staff.second-factor anna second factor:set>")
 	})
@@ -499,9 +504,10 @@ func TestACodeIsTakenOnceInARace(t *testing.T) {
 func TestASecretOpensOnlyForItsPerson(t *testing.T) {
 	eachOffice(t, func(o *office) {
 		anna, ben := o.add("anna", staff.Viewer, o.regions[0]), o.add("ben", staff.Viewer, o.regions[0])
-		o.ok(o.a.SetTOTP(o.ctx, anna, "SECRET", 1))
+		_, err := o.a.SetTOTP(o.ctx, anna, "SECRET", 1)
+		o.ok(err)
 		// Whoever can write the database gives his own secret to somebody else.
-		_, err := raw(o.T, o.url).Exec(fmt.Sprintf("UPDATE staff SET totp_secret = (SELECT x.s FROM (SELECT totp_secret AS s FROM staff WHERE id = %d) AS x) WHERE id = %d", anna, ben))
+		_, err = raw(o.T, o.url).Exec(fmt.Sprintf("UPDATE staff SET totp_secret = (SELECT x.s FROM (SELECT totp_secret AS s FROM staff WHERE id = %d) AS x) WHERE id = %d", anna, ben))
 		o.ok(err)
 		_, err = o.a.StaffByID(o.ctx, ben)
 		o.wants(err, storage.ErrWrongKey)
@@ -592,4 +598,36 @@ func TestStaffIsFoundByIndex(t *testing.T) {
 			t.Errorf("%s:\n%s", query, plan)
 		}
 	}
+}
+
+// TestTimesOfAnAccount: when what proves a person was renewed, and when the person
+// signed in, is stored with the change itself.
+func TestTimesOfAnAccount(t *testing.T) {
+	eachOffice(t, func(o *office) {
+		id := o.add("anna", staff.Viewer, o.regions[0])
+		if all := o.of(id).Renewals(); len(all) != 0 {
+			t.Fatalf("renewed at the beginning: %v", all)
+		}
+		for proof, renew := range map[staff.Proof]func() error{
+			staff.ProofPassword: func() error { _, err := o.a.SetPassword(o.ctx, id, "another"); return err },
+			staff.ProofFactor:   func() error { _, err := o.a.SetTOTP(o.ctx, id, "SECRET", 1); return err },
+			staff.ProofIdentity: func() error { return o.a.LinkSubject(o.ctx, id, "issuer|anna") },
+		} {
+			o.later(time.Minute)
+			o.ok(renew())
+			equal(o, "the latest", o.of(id).Renewals()[0], staff.Renewal{Proof: proof, At: o.clock()})
+		}
+		o.ok(o.a.Rehash(o.ctx, id, "another", "the same anew"))
+		before := o.of(id).PasswordAt
+		o.later(time.Minute)
+		first := o.clock()
+		o.ok(o.a.SignedIn(o.ctx, id, 0))
+		equal(o, "sign-in before the first", o.of(id).SignedInBefore, time.Time{})
+		o.later(time.Minute)
+		o.ok(o.a.SignedIn(o.ctx, id, 0))
+		c := o.of(id)
+		equal(o, "sign-in before", c.SignedInBefore, first)
+		equal(o, "sign-in", c.SignedInAt, o.clock())
+		equal(o, "password", c.PasswordAt, before)
+	})
 }

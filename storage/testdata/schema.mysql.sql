@@ -405,6 +405,11 @@ CREATE TABLE `staff` (
   `locked_until` bigint NOT NULL,
   `created_at` bigint NOT NULL,
   `signed_in_at` bigint NOT NULL,
+  `signed_in_before` bigint NOT NULL DEFAULT 0,
+  `password_at` bigint NOT NULL DEFAULT 0,
+  `factor_at` bigint NOT NULL DEFAULT 0,
+  `identity_at` bigint NOT NULL DEFAULT 0,
+  `told_at` bigint NOT NULL DEFAULT 0,
   PRIMARY KEY (`id`),
   UNIQUE KEY `staff_login` (`login`),
   UNIQUE KEY `staff_subject` (`subject`)

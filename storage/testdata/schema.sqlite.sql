@@ -372,7 +372,7 @@ CREATE TABLE staff (
     failures      INTEGER NOT NULL,
     locked_until  INTEGER NOT NULL,
     created_at    INTEGER NOT NULL,
-    signed_in_at  INTEGER NOT NULL,
+    signed_in_at  INTEGER NOT NULL, signed_in_before INTEGER NOT NULL DEFAULT 0, password_at INTEGER NOT NULL DEFAULT 0, factor_at INTEGER NOT NULL DEFAULT 0, identity_at INTEGER NOT NULL DEFAULT 0, told_at INTEGER NOT NULL DEFAULT 0,
     UNIQUE (subject)
 ) STRICT;
 
