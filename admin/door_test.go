@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"encoding/base64"
 	"net/http"
 	"net/url"
 	"strings"
@@ -91,5 +92,22 @@ func TestFiles(t *testing.T) {
 	}
 	for _, name := range []string{"..%2Ftemplates%2Flayout.html", "none.js", url.PathEscape("../door.go")} {
 		w.stranger().get("/admin/static/" + name).is(http.StatusNotFound)
+	}
+}
+
+// TestSessionTokensAreRandom: 256 bits, and another token for each.
+func TestSessionTokensAreRandom(t *testing.T) {
+	w := oneWorld(t)
+	seen := map[string]bool{}
+	for _, name := range []string{"anna", "berta", "clara"} {
+		cookies := w.person(name, staff.Viewer).cookies()
+		if len(cookies) != 1 {
+			t.Fatalf("cookies %v", cookies)
+		}
+		token, err := base64.RawURLEncoding.DecodeString(cookies[0].Value)
+		if err != nil || len(token) != 32 || seen[string(token)] {
+			t.Errorf("the token %q (%v)", cookies[0].Value, err)
+		}
+		seen[string(token)] = true
 	}
 }
