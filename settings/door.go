@@ -72,6 +72,7 @@ func (d *Door) token(c *gin.Context, scope staff.Scope) (staff.APIToken, error) 
 	if err != nil {
 		return staff.APIToken{}, unauthorized(c, err)
 	}
+	c.Request = c.Request.WithContext(bridge.WithActor(c.Request.Context(), token.Actor()))
 	if !token.May(scope) {
 		return staff.APIToken{}, bridge.ErrScope
 	}
@@ -170,7 +171,7 @@ func (d *Door) change(c *gin.Context) error {
 	if len(errs) > 0 {
 		return errs
 	}
-	ctx := bridge.WithActor(c.Request.Context(), token.Actor())
+	ctx := c.Request.Context()
 	if err := d.Store.SaveRegion(ctx, &next); errors.Is(err, bridge.ErrRegionChanged) {
 		return d.overtaken(c, r.ID)
 	} else if err != nil {
