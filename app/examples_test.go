@@ -1,9 +1,12 @@
 package app_test
 
 import (
+	"go/ast"
+	"go/token"
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -91,5 +94,82 @@ func TestProxiesOfTheExamples(t *testing.T) {
 				t.Errorf("the example for %s lacks %s", kind, want)
 			}
 		}
+	}
+}
+
+// TestAlarmsAreAboutLinesThatThereAre: each line of the log that operate.md rings
+// for is written somewhere, word for word, and its fields are.
+func TestAlarmsAreAboutLinesThatThereAre(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../docs/operate.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "### Alarms\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	table, rules, _ := strings.Cut(section, "```yaml\n")
+	rules, _, _ = strings.Cut(rules, "```")
+	var file struct {
+		Groups []struct {
+			Rules []struct{ Alert, Expr string }
+		}
+	}
+	if err := yaml.Unmarshal([]byte(rules), &file); err != nil || len(file.Groups) != 1 || len(file.Groups[0].Rules) < 5 {
+		t.Fatalf("the rules: %+v %v", file, err)
+	}
+	lines, fields := map[string]bool{}, map[string]bool{"app": true}
+	for _, row := range regexp.MustCompile("(?m)^\\| `([^`]+)`").FindAllStringSubmatch(table, -1) {
+		lines[row[1]] = false
+	}
+	for _, rule := range file.Groups[0].Rules {
+		said := regexp.MustCompile("\\|= `\"([^\"`]+)\"`").FindStringSubmatch(rule.Expr)
+		if said == nil {
+			t.Errorf("%s looks for no line: %s", rule.Alert, rule.Expr)
+			continue
+		}
+		if _, listed := lines[said[1]]; !listed {
+			t.Errorf("%s looks for %q, which the table does not explain", rule.Alert, said[1])
+		}
+		for _, field := range regexp.MustCompile(`by \((\w+)\)|unwrap (\w+)|\| (\w+) =~`).FindAllStringSubmatch(rule.Expr, -1) {
+			fields[strings.Join(field[1:], "")] = false
+		}
+	}
+	eachFile(t, func(path, _ string, file *ast.File) {
+		if strings.HasSuffix(path, "_test.go") {
+			return
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			for i, arg := range call.Args {
+				literal, ok := arg.(*ast.BasicLit)
+				if !ok || literal.Kind != token.STRING {
+					continue
+				}
+				said, _ := strconv.Unquote(literal.Value)
+				if _, wanted := lines[said]; wanted && i <= 2 {
+					lines[said] = true
+				}
+				if _, wanted := fields[said]; wanted {
+					fields[said] = true
+				}
+			}
+			return true
+		})
+	})
+	for said, there := range lines {
+		if !there {
+			t.Errorf("nobody writes the line %q", said)
+		}
+	}
+	for name, there := range fields {
+		if !there {
+			t.Errorf("no line has the field %s", name)
+		}
+	}
+	if len(lines) < 7 {
+		t.Errorf("only %d lines were found in the table", len(lines))
 	}
 }
