@@ -152,3 +152,30 @@ func TestScriptsStayWithinTheirBounds(t *testing.T) {
 		t.Errorf("only %d scripts were seen", seen)
 	}
 }
+
+// TestThreatsNameEveryDoor: whatever room answers requests, or leads out to
+// addresses that people type, has its line in docs/threats.md.
+func TestThreatsNameEveryDoor(t *testing.T) {
+	page, err := os.ReadFile("../docs/threats.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doors := map[string]bool{"cli": true, "widget": true, "egress": true, "zammad/desk": true}
+	for _, room := range outside["github.com/gin-gonic/gin"] {
+		doors[room] = room != "app" && room != "bench" && room != "zammad/simulator" // these put together, measure, and play
+	}
+	for room, door := range doors {
+		if door && !strings.Contains(string(page), "`"+room+"`") {
+			t.Errorf("docs/threats.md does not say what may come through %s", room)
+		}
+	}
+	for _, path := range []string{"../ARCHITECTURE.md", "../CONTRIBUTING.md", "../docs/security.md"} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), "threats.md)") {
+			t.Errorf("%s does not lead to docs/threats.md", path)
+		}
+	}
+}
