@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -138,5 +139,22 @@ func TestRefusedRequestsAreLogged(t *testing.T) {
 	w.stranger().get("/admin/oidc/").is(http.StatusUnprocessableEntity)
 	if log := w.log.take(); !strings.Contains(log, `msg="a sign-in by OpenID Connect was refused"`) {
 		t.Errorf("a forged answer of a provider is not logged:\n%s", log)
+	}
+}
+
+// TestSessionTokensAreRandom: 256 bits, and another token for each.
+func TestSessionTokensAreRandom(t *testing.T) {
+	w := oneWorld(t)
+	seen := map[string]bool{}
+	for _, name := range []string{"anna", "berta", "clara"} {
+		cookies := w.person(name, staff.Viewer).cookies()
+		if len(cookies) != 1 {
+			t.Fatalf("cookies %v", cookies)
+		}
+		token, err := base64.RawURLEncoding.DecodeString(cookies[0].Value)
+		if err != nil || len(token) != 32 || seen[string(token)] {
+			t.Errorf("the token %q (%v)", cookies[0].Value, err)
+		}
+		seen[string(token)] = true
 	}
 }

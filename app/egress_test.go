@@ -69,7 +69,7 @@ func TestNoAddressOfARegionLeadsInside(t *testing.T) {
 		}
 		// A token whose key has to be looked up; who signed it does not matter.
 		const token = "eyJhbGciOiJFUzI1NiIsImtpZCI6ImsifQ.eyJzdWIiOiJkIiwiZXhwIjo0MTAyNDQ0ODAwfQ.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-		if err := a.identity.Check(t.Context(), region, "d", token); !errors.Is(err, bridge.ErrIdentityKeys) {
+		if _, err := a.identity.Check(t.Context(), region, "d", token); !errors.Is(err, bridge.ErrIdentityKeys) {
 			t.Errorf("the keys: %v", err)
 		}
 		for _, c := range a.Alerts.Test(t.Context(), region) {

@@ -100,6 +100,47 @@ func TestRoomsKnowOnlyWhomTheyMay(t *testing.T) {
 	})
 }
 
+// delicate says which of Go's own packages, and of what is built like them, only
+// some rooms may use, or none: what starts commands, goes around the types or
+// the escaping, reads formats that do more than hold data, or is broken where a
+// secret hangs on it.
+var delicate = map[string][]string{
+	"C":              {},
+	"unsafe":         {},
+	"plugin":         {},
+	"os/exec":        {"browsertest", "bench"}, // only tests, and measurements
+	"text/template":  {},
+	"encoding/xml":   {},
+	"encoding/gob":   {},
+	"expvar":         {},
+	"net/http/pprof": {},
+	"net/http/cgi":   {},
+	"net/rpc":        {},
+	"crypto/des":     {},
+	"crypto/rc4":     {},
+	"crypto/dsa":     {},
+	"crypto/md5":     {"zammad/simulator"},                               // as Zammad does for addresses of pictures
+	"crypto/sha1":    {"webhook", "zammad", "zammad/simulator", "bench"}, // Zammad signs deliveries with it
+	"math/rand":      {},
+	"math/rand/v2":   {"author", "bridge", "device", "storage", "webhook", "zammad", "app", "bench"}, // pauses, and the demo's invented year
+}
+
+func TestDelicatePackagesStayWhereTheyBelong(t *testing.T) {
+	eachFile(t, func(path, room string, file *ast.File) {
+		if strings.HasSuffix(path, "_test.go") {
+			return
+		}
+		for _, spec := range file.Imports {
+			name, _ := strconv.Unquote(spec.Path.Value)
+			for library, owners := range delicate {
+				if (name == library || strings.HasSuffix(library, "/") && strings.HasPrefix(name, library)) && !slices.Contains(owners, room) {
+					t.Errorf("%s: %s is for %v only: if it must be here, say in the table what for, and look whether docs/security.md is still true", path, name, owners)
+				}
+			}
+		}
+	})
+}
+
 // Sizes from which a file or a function stops being one thing.
 const (
 	maxFileLines     = 400

@@ -50,7 +50,7 @@ func (a *App) Serve(ctx context.Context, opts ServeOptions) error {
 	if err := a.mountDevices(frame, shared); err != nil {
 		return err
 	}
-	settings.New(settings.Deps{Store: a.Store, Regions: a.Regions, Rules: RegionRules(), Log: a.log, Now: a.now}).Routes(frame.Limited())
+	settings.New(settings.Deps{Store: a.Store, Regions: a.Regions, Rules: RegionRules(), Now: a.now}).Routes(frame.Limited())
 	if a.cfg.Console.Enabled {
 		if err := a.mountConsole(frame, shared, opts.Listener.Addr()); err != nil {
 			return err

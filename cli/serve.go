@@ -141,10 +141,19 @@ func (c *healthCmd) Run(s *invocation) error {
 	return nil
 }
 
-type versionCmd struct{}
+type versionCmd struct {
+	SBOM bool `name:"sbom" help:"Print what the program is made of instead: a bill of materials (CycloneDX, JSON)."`
+}
 
 // Run prints the version.
 func (c *versionCmd) Run(s *invocation) error {
+	if c.SBOM {
+		info, ok := debug.ReadBuildInfo()
+		if !ok {
+			return errors.New("this program was built without knowing of what")
+		}
+		return writeBill(s.Stdout, info)
+	}
 	s.printf("deskbridge %s\n", version())
 	return nil
 }

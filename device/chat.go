@@ -41,7 +41,7 @@ func (d *Door) read(c *gin.Context) error {
 		return err
 	}
 	if d.tokens.outdated(&who, &history) {
-		return bridge.ErrChatToken
+		return challenge(c, bridge.ErrChatToken)
 	}
 	d.Watermarks.Learn(bridge.Change{Region: who.region.ID, Device: who.device, Seq: history.Seq})
 	return d.answerState(c, who, history, since, "")
@@ -57,7 +57,7 @@ func (d *Door) await(c *gin.Context, who caller, q query, condition []string) er
 	defer done()
 	news, stop := d.Watermarks.Watch(who.region.ID, who.device)
 	defer stop()
-	over := time.NewTimer(q.wait)
+	over := time.NewTimer(d.within(&who, q.wait))
 	defer over.Stop()
 	for last := false; ; {
 		history, err := d.Chats.History(c.Request.Context(), who.region, who.device, q.since)
@@ -66,7 +66,7 @@ func (d *Door) await(c *gin.Context, who caller, q query, condition []string) er
 			return err
 		}
 		if d.tokens.outdated(&who, &history) {
-			return bridge.ErrChatToken
+			return challenge(c, bridge.ErrChatToken)
 		}
 		p := d.presence(who.region, who.language, history)
 		state := newStateTag(who.region, history.Seq, q.since)
@@ -95,7 +95,7 @@ func (d *Door) await(c *gin.Context, who caller, q query, condition []string) er
 			last = true
 		}
 		if err := d.still(&who); err != nil {
-			return err
+			return challenge(c, err)
 		}
 	}
 }

@@ -145,6 +145,7 @@ type caller struct {
 	language string
 	device   bridge.DeviceHash
 	token    bridge.TokenHash // of the device's chat token; zero: none
+	until    time.Time        // the caller's signed token counts; zero: none was asked for
 }
 
 // caller reads the path of a chat call, and lets it pass if it proves what

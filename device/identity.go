@@ -25,9 +25,10 @@ const (
 	clockSkew  = 60 * time.Second
 )
 
-// Identities checks the signed token of a device; see identity.Verifier.
+// Identities checks the signed token of a device, and says until when it counts;
+// see identity.Verifier.
 type Identities interface {
-	Check(ctx context.Context, r *bridge.Region, deviceID, token string) error
+	Check(ctx context.Context, r *bridge.Region, deviceID, token string) (until time.Time, err error)
 }
 
 // admit lets a request pass that proves what region and device want.
@@ -35,17 +36,21 @@ type Identities interface {
 // Errors: ErrIdentityMissing, ErrIdentityInvalid, ErrIdentityExpired,
 // ErrIdentityKeys, ErrChatToken, or the store's.
 func (d *Door) admit(c *gin.Context, who *caller) error {
-	err := d.prove(c, who)
+	return challenge(c, d.prove(c, who))
+}
+
+// challenge says how to prove who one is, where an error wants that.
+func challenge(c *gin.Context, err error) error {
 	if err != nil && unauthorised(err) {
 		c.Writer.Header()["Www-Authenticate"] = []string{"Bearer"}
 	}
 	return err
 }
 
-func (d *Door) prove(c *gin.Context, who *caller) error {
+func (d *Door) prove(c *gin.Context, who *caller) (err error) {
 	bearer := bearerOf(c.Request)
 	if mode := who.region.Settings.Identity; mode != bridge.IdentityOff && mode != "" {
-		if err := d.Identities.Check(c.Request.Context(), who.region, c.Param("device"), bearer); err != nil {
+		if who.until, err = d.Identities.Check(c.Request.Context(), who.region, c.Param("device"), bearer); err != nil {
 			return err
 		}
 	}
@@ -57,7 +62,6 @@ func (d *Door) prove(c *gin.Context, who *caller) error {
 		// The device may have been erased on another instance: nobody is refused
 		// because of what is only remembered.
 	}
-	var err error
 	if who.token, err = d.tokens.read(c.Request.Context(), who); err != nil {
 		return err
 	}
@@ -82,7 +86,8 @@ func bearerOf(r *http.Request) string {
 }
 
 // streamCaller is caller for routes that browsers open without headers: a valid
-// ?ticket= takes the place of everything that admit wants.
+// ?ticket= takes the place of everything that admit wants, for as long as that
+// would have counted.
 //
 // Errors: those of caller, and ErrTicketInvalid.
 func (d *Door) streamCaller(c *gin.Context) (caller, error) {
@@ -95,11 +100,27 @@ func (d *Door) streamCaller(c *gin.Context) (caller, error) {
 		return who, err
 	}
 	if !d.seal.checkTicket(&who, ticket, d.Now()) {
-		c.Writer.Header()["Www-Authenticate"] = []string{"Bearer"}
-		return who, bridge.ErrTicketInvalid
+		return who, challenge(c, bridge.ErrTicketInvalid)
+	}
+	if d.expired(&who) {
+		return who, challenge(c, bridge.ErrIdentityExpired)
 	}
 	who.token, err = d.tokens.read(c.Request.Context(), &who)
 	return who, err
+}
+
+// expired says whether what the caller has proved counts no more. Nor does
+// nothing, once its region has begun to ask.
+func (d *Door) expired(who *caller) bool {
+	return who.region.Settings.Identity == bridge.IdentityEnforce && d.Now().After(who.until)
+}
+
+// within cuts a pause at the time at which what the caller has proved ends.
+func (d *Door) within(who *caller, pause time.Duration) time.Duration {
+	if left := who.until.Sub(d.Now()); left > 0 {
+		return min(left, pause)
+	}
+	return pause
 }
 
 // issueTicket gives a ticket with which the device may open a stream soon.

@@ -3,9 +3,12 @@ package device_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,6 +17,7 @@ import (
 
 	"deskbridge/bridge"
 	"deskbridge/device"
+	"deskbridge/identity"
 	"deskbridge/server"
 )
 
@@ -105,6 +109,147 @@ func TestEveryChatRouteWantsTheIdentity(t *testing.T) {
 	// With one's own token, not even by percent encoding another's chat.
 	if got := w.get(chatPath("signed", "de", "d%32"), bearer...); got.status != http.StatusUnauthorized {
 		t.Errorf("another device with this token: %d", got.status)
+	}
+}
+
+// follow reads a stream or a waiting poll to its end; heard gets what has come
+// so far. The code is the answer's status, or a socket's close code.
+func follow(t *testing.T, address string, header http.Header, heard func(string)) (text string, code int, reason string) {
+	if strings.Contains(address, "/socket/") {
+		conn, _, err := websocket.Dial(t.Context(), address, &websocket.DialOptions{HTTPHeader: header})
+		for err == nil {
+			var frame []byte
+			_, frame, err = conn.Read(t.Context())
+			text += string(frame)
+			heard(text)
+		}
+		var closed websocket.CloseError
+		if !errors.As(err, &closed) {
+			t.Errorf("the socket ends with %v", err)
+		}
+		return text, int(closed.Code), closed.Reason
+	}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
+	if err != nil {
+		t.Error(err)
+		return "", 0, ""
+	}
+	request.Header = header
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Error(err)
+		return "", 0, ""
+	}
+	defer answer.Body.Close()
+	for piece := make([]byte, 4096); err == nil; {
+		var n int
+		n, err = answer.Body.Read(piece)
+		text += string(piece[:n])
+		heard(text)
+	}
+	return text, answer.StatusCode, answer.Header.Get("WWW-Authenticate")
+}
+
+// What was opened with a signed token, or with a ticket that one has bought, ends
+// with the token, and tells nothing of what comes later.
+func TestStreamsEndWithTheIdentity(t *testing.T) {
+	t.Parallel()
+	var clock atomic.Pointer[time.Time]
+	set := func(at time.Time) { clock.Store(&at) }
+	now := func() time.Time { return *clock.Load() }
+	began := time.Now().Truncate(time.Second)
+	set(began)
+	w := newWorld(t, func(deps *device.Deps, _ *server.Config) {
+		deps.Now = now
+		deps.Identities = identity.New(identity.Config{Log: slog.New(slog.DiscardHandler), Now: now})
+	})
+	w.addRegion("signed", func(r *bridge.Region) {
+		r.Settings.Identity, r.IdentitySecret = bridge.IdentityEnforce, identitySecret
+	})
+	bearer := func(id string, expires time.Time) http.Header {
+		return http.Header{"Authorization": {"Bearer " + signed(t, id, expires)}}
+	}
+	expires := began.Add(time.Hour)
+	// Nothing ever wakes the streams of a device without a chat.
+	busy, quiet, poll := chatPath("signed", "de", "d1"), chatPath("signed", "de", "d2"), chatPath("signed", "de", "d3")
+	long := bearer("d1", expires.Add(time.Hour)).Get("Authorization")
+	w.post(busy, "message=before", "Authorization", long).state(t)
+
+	set(expires.Add(time.Minute - 3*time.Second)) // the last moments, clocks that differ included
+	var issued struct{ Ticket string }
+	decode(t, w.post(quiet+"stream-ticket/", "", "Authorization", bearer("d2", expires).Get("Authorization")).body, &issued)
+	rows := []struct {
+		address string
+		header  http.Header
+		code    int
+		reason  string
+	}{
+		{quiet + "events/", bearer("d2", expires), http.StatusOK, ""},
+		{quiet + "socket/", bearer("d2", expires), 4001, "identity_expired"},
+		{quiet + "events/?ticket=" + issued.Ticket, nil, http.StatusOK, ""},
+		{quiet + "socket/?ticket=" + issued.Ticket, nil, 4001, "identity_expired"},
+		{busy + "socket/", bearer("d1", expires), 4001, "identity_expired"},
+		{poll + "?wait=60&since=0", bearer("d3", expires), http.StatusUnauthorized, "Bearer"},
+	}
+	begun, ended := make(chan string, len(rows)), make(chan string, len(rows))
+	for _, c := range rows {
+		go func() {
+			first := sync.OnceFunc(func() { begun <- c.address })
+			text, code, reason := follow(t, w.url+c.address, c.header, func(text string) {
+				if strings.Contains(text, `"chat"`) {
+					first()
+				}
+			})
+			if code != c.code || reason != c.reason || strings.Contains(text, "after") {
+				t.Errorf("%s ends with %d %q, want %d %q, after %s", c.address, code, reason, c.code, c.reason, text)
+			}
+			if code == http.StatusUnauthorized && !strings.Contains(text, "identity_expired") {
+				t.Errorf("the poll ends with %s", text)
+			}
+			ended <- c.address
+		}()
+	}
+	for range len(rows) - 1 {
+		<-begun
+	}
+	eventually(t, "the poll waits", func() bool { return w.marks.Watched() == 3 })
+	set(expires.Add(time.Minute + time.Millisecond))
+	w.post(busy, "message=after", "Authorization", long).state(t)
+	for range rows {
+		select {
+		case <-ended:
+		case <-time.After(15 * time.Second): // sooner than a beat
+			t.Fatal("something goes on without a token that counts")
+		}
+	}
+	if got := w.get(quiet + "events/?ticket=" + issued.Ticket); got.status != http.StatusUnauthorized || got.code(t) != "identity_expired" {
+		t.Errorf("the ticket, once its token has expired: %d %s", got.status, got.body)
+	}
+}
+
+// A region that begins to ask ends what was opened before.
+func TestStreamsEndWhenTheIdentityIsAskedFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	device.Hasten(w.door, 20*time.Millisecond, 10*time.Second)
+	heard := make(chan wireFrame, 100)
+	socket := w.listen(openSocket, chatPath("testland", "de", "d1"), newReplica(), heard)
+	next(t, heard)
+	region := *w.region("testland")
+	region.Settings.Identity, region.IdentitySecret = bridge.IdentityEnforce, identitySecret
+	if err := w.store.SaveRegion(t.Context(), &region); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.regions.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-socket.ended:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the socket goes on")
+	}
+	if socket.code != 4001 || socket.reason != "identity_expired" {
+		t.Errorf("the socket was closed with %d %q", socket.code, socket.reason)
 	}
 }
 

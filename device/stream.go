@@ -133,7 +133,7 @@ func (s *stream) run(ctx context.Context, stopping <-chan struct{}) error {
 			s.line.end(err)
 			return nil
 		}
-		pause := s.door.pace.beat
+		pause := s.door.within(&s.who, s.door.pace.beat)
 		if look {
 			read, err := s.update(ctx)
 			switch {
@@ -198,7 +198,9 @@ func (d *Door) still(who *caller) *bridge.Error {
 	case !region.Served():
 		return bridge.ErrRegionOff
 	}
-	who.region = region
+	if who.region = region; d.expired(who) {
+		return bridge.ErrIdentityExpired
+	}
 	return nil
 }
 

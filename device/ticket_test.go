@@ -25,7 +25,13 @@ func TestStreamTickets(t *testing.T) {
 	}
 	good := door.seal.ticket(who(1, 1), now.Add(ticketLife))
 	other := New(Deps{TokenKey: []byte("another key"), Now: door.Now})
-	stamp, mac, _ := strings.Cut(good, ".")
+	stamp, mac, _ := strings.Cut(good, "..")
+	proved := func(c *caller) *caller {
+		c.until = now.Add(time.Hour)
+		return c
+	}
+	signed := door.seal.ticket(proved(who(1, 1)), now.Add(ticketLife))
+	signedMAC := signed[strings.LastIndex(signed, ".")+1:]
 	for name, c := range map[string]struct {
 		ticket string
 		after  time.Duration
@@ -40,18 +46,28 @@ func TestStreamTickets(t *testing.T) {
 		"another region":    {good, 0, who(2, 1), false},
 		"another server":    {other.seal.ticket(who(1, 1), now.Add(ticketLife)), 0, who(1, 1), false},
 		"from the future":   {door.seal.ticket(who(1, 1), now.Add(ticketLife+clockSkew+time.Second)), 0, who(1, 1), false},
-		"prolonged":         {strconv.FormatInt(now.Add(2*time.Minute).Unix(), 36) + "." + mac, 0, who(1, 1), false},
-		"written otherwise": {strings.ToUpper(stamp) + "." + mac, 0, who(1, 1), false},
-		"without a mac":     {stamp + ".", 0, who(1, 1), false},
+		"prolonged":         {strconv.FormatInt(now.Add(2*time.Minute).Unix(), 36) + ".." + mac, 0, who(1, 1), false},
+		"written otherwise": {strings.ToUpper(stamp) + ".." + mac, 0, who(1, 1), false},
+		"signed":            {signed, 0, who(1, 1), true},
+		"of longer proof":   {stamp + "." + strconv.FormatInt(now.Add(2*time.Hour).Unix(), 36) + "." + signedMAC, 0, who(1, 1), false},
+		"of endless proof":  {stamp + ".." + signedMAC, 0, who(1, 1), false},
+		"of later proof":    {stamp + "." + strconv.FormatInt(now.Add(time.Hour).Unix(), 36) + "." + mac, 0, who(1, 1), false},
+		"of garbled proof":  {stamp + ".!." + mac, 0, who(1, 1), false},
+		"of the older kind": {stamp + "." + mac, 0, who(1, 1), false},
+		"without a mac":     {stamp + "..", 0, who(1, 1), false},
 		"empty":             {"", 0, who(1, 1), false},
 		"garbage":           {"\x00.\xff", 0, who(1, 1), false},
-		"huge number":       {strings.Repeat("z", 1000) + "." + mac, 0, who(1, 1), false},
-		"negative":          {"-" + stamp + "." + mac, 0, who(1, 1), false},
-		"a chat token":      {stamp + "." + door.seal.chatToken(who(1, 1), stamp), 0, who(1, 1), false},
+		"huge number":       {strings.Repeat("z", 1000) + ".." + mac, 0, who(1, 1), false},
+		"negative":          {"-" + stamp + ".." + mac, 0, who(1, 1), false},
+		"a chat token":      {stamp + ".." + door.seal.chatToken(who(1, 1), stamp), 0, who(1, 1), false},
 	} {
 		if got := door.seal.checkTicket(c.who, c.ticket, now.Add(c.after)); got != c.want {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
+	}
+	opened := who(1, 1)
+	if door.seal.checkTicket(opened, signed, now); !opened.until.Equal(now.Add(time.Hour)) {
+		t.Errorf("a stream that a ticket opens lasts until %s, want as long as the token counts", opened.until)
 	}
 }
 
@@ -80,16 +96,21 @@ func TestAStreamOpensWithATicket(t *testing.T) {
 			return err
 		}))
 	}
-	ticket := door.seal.ticket(&caller{region: region, device: door.Hasher.Hash("d1")}, time.Now().Add(ticketLife))
+	issued := func(until time.Time) string {
+		return door.seal.ticket(&caller{region: region, device: door.Hasher.Hash("d1"), until: until}, time.Now().Add(ticketLife))
+	}
+	ticket := issued(time.Now().Add(time.Hour))
 	for path, want := range map[string]int{
-		"/r/de/d1/events/?ticket=" + ticket:     http.StatusOK,
-		"/r/de/d2/events/?ticket=" + ticket:     http.StatusUnauthorized,
-		"/r/de/d1/events/?ticket=":              http.StatusUnauthorized,
-		"/r/de/d1/events/":                      http.StatusUnauthorized,
-		"/r/de/d1/read/?ticket=" + ticket:       http.StatusUnauthorized,
-		"/r/en/d1/events/?ticket=" + ticket:     http.StatusNotFound,
-		"/r/de/d%20/events/?ticket=" + ticket:   http.StatusBadRequest,
-		"/r/de/d1/events/?ticket=x&since=" + "": http.StatusUnauthorized,
+		"/r/de/d1/events/?ticket=" + ticket:                               http.StatusOK,
+		"/r/de/d2/events/?ticket=" + ticket:                               http.StatusUnauthorized,
+		"/r/de/d1/events/?ticket=" + issued(time.Now().Add(-time.Minute)): http.StatusUnauthorized, // its token has expired
+		"/r/de/d1/events/?ticket=" + issued(time.Time{}):                  http.StatusUnauthorized, // of before the region asked
+		"/r/de/d1/events/?ticket=":                                        http.StatusUnauthorized,
+		"/r/de/d1/events/":                                                http.StatusUnauthorized,
+		"/r/de/d1/read/?ticket=" + ticket:                                 http.StatusUnauthorized,
+		"/r/en/d1/events/?ticket=" + ticket:                               http.StatusNotFound,
+		"/r/de/d%20/events/?ticket=" + ticket:                             http.StatusBadRequest,
+		"/r/de/d1/events/?ticket=x&since=" + "":                           http.StatusUnauthorized,
 	} {
 		recorder := httptest.NewRecorder()
 		frame.Engine().ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, path, nil))
@@ -102,8 +123,8 @@ func TestAStreamOpensWithATicket(t *testing.T) {
 // refusing knows nobody.
 type refusing struct{}
 
-func (refusing) Check(context.Context, *bridge.Region, string, string) error {
-	return bridge.ErrIdentityMissing
+func (refusing) Check(context.Context, *bridge.Region, string, string) (time.Time, error) {
+	return time.Time{}, bridge.ErrIdentityMissing
 }
 
 // tokenless knows devices without a chat token.

@@ -57,21 +57,36 @@ func (s seal) receipt(who *caller, key string) string {
 	return base64.RawURLEncoding.EncodeToString(mac[:])
 }
 
-// ticket makes a ticket: the time at which it expires (Unix seconds, base 36)
-// and the keyed hash of it and of whom it is for.
+// ticket makes a ticket: the time at which it expires, that until which the
+// caller's signed token counts (both Unix seconds, base 36; no token: nothing),
+// and the keyed hash of them and of whom it is for.
 func (s seal) ticket(who *caller, expires time.Time) string {
-	at := strconv.FormatInt(expires.Unix(), 36)
-	mac := s.mac("stream ticket", regionOf(who), string(who.device[:]), at)
-	return at + "." + base64.RawURLEncoding.EncodeToString(mac[:])
+	times := strconv.FormatInt(expires.Unix(), 36) + "."
+	if !who.until.IsZero() {
+		times += strconv.FormatInt(who.until.Unix(), 36)
+	}
+	mac := s.mac("stream ticket", regionOf(who), string(who.device[:]), times)
+	return times + "." + base64.RawURLEncoding.EncodeToString(mac[:])
 }
 
+// checkTicket says whether a ticket is the caller's and opens a stream now, and
+// sets until when the stream may last.
 func (s seal) checkTicket(who *caller, ticket string, now time.Time) bool {
-	at, _, found := strings.Cut(ticket, ".")
-	seconds, err := strconv.ParseInt(at, 36, 64)
-	if !found || err != nil {
+	parts := strings.SplitN(ticket, ".", 3)
+	if len(parts) != 3 {
+		return false
+	}
+	seconds, err := strconv.ParseInt(parts[0], 36, 64)
+	if err != nil {
 		return false
 	}
 	expires := time.Unix(seconds, 0)
+	if parts[1] != "" {
+		if seconds, err = strconv.ParseInt(parts[1], 36, 64); err != nil {
+			return false
+		}
+		who.until = time.Unix(seconds, 0)
+	}
 	genuine := hmac.Equal([]byte(ticket), []byte(s.ticket(who, expires)))
 	return genuine && now.Before(expires) && expires.Before(now.Add(ticketLife+clockSkew))
 }

@@ -64,23 +64,27 @@ func New(cfg Config) *Verifier {
 }
 
 // Check says whether a token proves that its bearer is the device, by the
-// region's settings. In the mode "log" it refuses nobody, but counts and logs
-// whom it would refuse.
+// region's settings, and until when. In the mode "log" it refuses nobody, but
+// counts and logs whom it would refuse; then, and where nothing is asked, the
+// time is zero.
 //
 // Errors: ErrIdentityMissing, ErrIdentityInvalid, ErrIdentityExpired, and
 // ErrIdentityKeys while the region's keys cannot be fetched.
-func (v *Verifier) Check(ctx context.Context, r *bridge.Region, deviceID, token string) error {
+func (v *Verifier) Check(ctx context.Context, r *bridge.Region, deviceID, token string) (until time.Time, err error) {
 	if r.Settings.Identity == bridge.IdentityOff || r.Settings.Identity == "" {
-		return nil
+		return time.Time{}, nil
 	}
-	err := v.check(ctx, r, deviceID, token)
-	if err == nil || r.Settings.Identity != bridge.IdentityLog {
-		return err
+	until, err = v.check(ctx, r, deviceID, token)
+	if r.Settings.Identity != bridge.IdentityLog {
+		return until, err
+	}
+	if err == nil {
+		return time.Time{}, nil
 	}
 	if n, tell := v.refused.count(v.cfg.Now()); tell {
 		v.cfg.Log.InfoContext(ctx, "identities that a region would refuse if it enforced them", "region", r.Slug, "code", codeOf(err), "since_last_line", n)
 	}
-	return nil
+	return time.Time{}, nil
 }
 
 func codeOf(err error) string {
@@ -91,12 +95,12 @@ func codeOf(err error) string {
 	return "unknown"
 }
 
-func (v *Verifier) check(ctx context.Context, r *bridge.Region, deviceID, raw string) error {
+func (v *Verifier) check(ctx context.Context, r *bridge.Region, deviceID, raw string) (until time.Time, err error) {
 	if raw == "" {
-		return bridge.ErrIdentityMissing
+		return until, bridge.ErrIdentityMissing
 	}
 	if len(raw) > maxToken {
-		return bridge.ErrIdentityInvalid
+		return until, bridge.ErrIdentityInvalid
 	}
 	algorithms := publicAlgorithms
 	if r.IdentitySecret != "" {
@@ -104,17 +108,20 @@ func (v *Verifier) check(ctx context.Context, r *bridge.Region, deviceID, raw st
 	}
 	token, err := jwt.ParseSigned(raw, algorithms)
 	if err != nil || len(token.Headers) != 1 {
-		return bridge.ErrIdentityInvalid
+		return until, bridge.ErrIdentityInvalid
 	}
 	key, err := v.key(ctx, r, token.Headers[0])
 	if err != nil {
-		return err
+		return until, err
 	}
 	var claims jwt.Claims
 	if err := token.Claims(key, &claims); err != nil {
-		return bridge.ErrIdentityInvalid
+		return until, bridge.ErrIdentityInvalid
 	}
-	return v.claims(r, deviceID, claims)
+	if err := v.claims(r, deviceID, claims); err != nil {
+		return until, err
+	}
+	return claims.Expiry.Time().Add(skew), nil
 }
 
 // claims holds what a token says against what is wanted. The signature is good.

@@ -178,7 +178,7 @@ func TestSharedSecret(t *testing.T) {
 		"JSON serialisation":    {`{"payload":"e30","signatures":[]}`, bridge.ErrIdentityInvalid},
 		"control characters":    {"a.\x00.b", bridge.ErrIdentityInvalid},
 	} {
-		if err := verifier(nil, atNoon).Check(t.Context(), r, deviceID, c.token); !errors.Is(err, c.want) || c.want == nil && err != nil {
+		if _, err := verifier(nil, atNoon).Check(t.Context(), r, deviceID, c.token); !errors.Is(err, c.want) || c.want == nil && err != nil {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
 	}
@@ -222,7 +222,7 @@ func TestPublicKeys(t *testing.T) {
 		"none":                     {forge(`{"alg":"none","kid":"r"}`, claims(), ""), bridge.ErrIdentityInvalid},
 		"unknown critical header":  {forge(`{"alg":"RS256","kid":"r","crit":["x"],"x":1}`, claims(), "AAAA"), bridge.ErrIdentityInvalid},
 	} {
-		if err := verifier(nil, atNoon).Check(t.Context(), r, deviceID, c.token); !errors.Is(err, c.want) || c.want == nil && err != nil {
+		if _, err := verifier(nil, atNoon).Check(t.Context(), r, deviceID, c.token); !errors.Is(err, c.want) || c.want == nil && err != nil {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
 	}
@@ -245,7 +245,7 @@ func TestIssuerAndAudience(t *testing.T) {
 		"no issuer":        {claims("aud", "chat"), bridge.ErrIdentityInvalid},
 	} {
 		token := sign(t, jose.HS256, "", []byte(secret), c.claims)
-		if err := verifier(nil, atNoon).Check(t.Context(), r, deviceID, token); !errors.Is(err, c.want) || c.want == nil && err != nil {
+		if _, err := verifier(nil, atNoon).Check(t.Context(), r, deviceID, token); !errors.Is(err, c.want) || c.want == nil && err != nil {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
 	}
@@ -258,7 +258,7 @@ func TestModes(t *testing.T) {
 		v := identity.New(identity.Config{Log: slog.New(slog.NewTextHandler(&out, nil)), Now: atNoon})
 		r := region(func(r *bridge.Region) { r.IdentitySecret, r.Settings.Identity = secret, mode })
 		for range 3 {
-			if err := v.Check(t.Context(), r, deviceID, ""); !errors.Is(err, want) || want == nil && err != nil {
+			if _, err := v.Check(t.Context(), r, deviceID, ""); !errors.Is(err, want) || want == nil && err != nil {
 				t.Errorf("%q: %v, want %v", mode, err, want)
 			}
 		}
@@ -318,7 +318,7 @@ func TestKeysAreFetchedAndRotate(t *testing.T) {
 	check := func(key *rsa.PrivateKey, kid string, want error, asked int) {
 		t.Helper()
 		token := sign(t, jose.RS256, kid, key, claims("exp", now.Add(time.Hour).Unix()))
-		if err := v.Check(t.Context(), r, deviceID, token); !errors.Is(err, want) || want == nil && err != nil {
+		if _, err := v.Check(t.Context(), r, deviceID, token); !errors.Is(err, want) || want == nil && err != nil {
 			t.Errorf("%s: %v, want %v", kid, err, want)
 		}
 		if got := c.times(); got != asked {
@@ -369,20 +369,20 @@ func TestAddressesThatAreNoKeySets(t *testing.T) {
 		r := region(func(r *bridge.Region) { r.Settings.IdentityKeysURL = c.URL })
 		client := c.Client()
 		client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-		if err := verifier(client, atNoon).Check(t.Context(), r, deviceID, token); !errors.Is(err, bridge.ErrIdentityKeys) {
+		if _, err := verifier(client, atNoon).Check(t.Context(), r, deviceID, token); !errors.Is(err, bridge.ErrIdentityKeys) {
 			t.Errorf("%s: %v, want %v", name, err, bridge.ErrIdentityKeys)
 		}
 	}
 	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(good)) }))
 	defer plain.Close()
 	r := region(func(r *bridge.Region) { r.Settings.IdentityKeysURL = plain.URL })
-	if err := verifier(nil, atNoon).Check(t.Context(), r, deviceID, token); !errors.Is(err, bridge.ErrIdentityKeys) {
+	if _, err := verifier(nil, atNoon).Check(t.Context(), r, deviceID, token); !errors.Is(err, bridge.ErrIdentityKeys) {
 		t.Errorf("keys without TLS: %v, want %v", err, bridge.ErrIdentityKeys)
 	}
 	// One key that nobody knows does not spoil the others.
 	mixed := strings.Replace(good, `{"keys":[`, `{"keys":[{"kty":"future"},`, 1)
 	r = region(func(r *bridge.Region) { r.Settings.IdentityKeys = mixed })
-	if err := verifier(nil, atNoon).Check(t.Context(), r, deviceID, token); err != nil {
+	if _, err := verifier(nil, atNoon).Check(t.Context(), r, deviceID, token); err != nil {
 		t.Errorf("with a strange key in the set: %v", err)
 	}
 	for text, ok := range map[string]bool{good: true, mixed: true, `{"keys":[]}`: false, "x": false, set(t, jose.JSONWebKey{Key: []byte(secret)}): false} {
@@ -403,7 +403,7 @@ func TestManyAtOnceAskOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 50 {
 		wg.Go(func() {
-			if err := v.Check(context.Background(), r, deviceID, token); err != nil {
+			if _, err := v.Check(context.Background(), r, deviceID, token); err != nil {
 				t.Error(err)
 			}
 		})
@@ -421,7 +421,7 @@ func FuzzToken(f *testing.F) {
 	r := region(func(r *bridge.Region) { r.IdentitySecret = secret })
 	v := verifier(nil, atNoon)
 	f.Fuzz(func(t *testing.T, token string) {
-		if err := v.Check(t.Context(), r, deviceID, token); err == nil {
+		if _, err := v.Check(t.Context(), r, deviceID, token); err == nil {
 			t.Errorf("%q passes", token)
 		}
 	})

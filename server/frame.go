@@ -156,7 +156,7 @@ func (s *Server) access(c *gin.Context, start time.Time) {
 	if !s.log.Enabled(ctx, level) {
 		return
 	}
-	attrs := make([]slog.Attr, 0, 7)
+	attrs := make([]slog.Attr, 0, 9)
 	attrs = append(attrs,
 		slog.String("request_id", RequestID(ctx)),
 		slog.String("method", c.Request.Method),
@@ -164,6 +164,9 @@ func (s *Server) access(c *gin.Context, start time.Time) {
 		slog.Int("status", status),
 		slog.Duration("duration", s.now().Sub(start)),
 		slog.Int("bytes", max(c.Writer.Size(), 0)))
+	if actor := bridge.ActorOf(ctx); actor.ID != 0 && status >= http.StatusBadRequest { // who was refused; names stay in the database
+		attrs = append(attrs, slog.String("actor", string(actor.Kind)), slog.Int64("actor_id", actor.ID))
+	}
 	if len(c.Errors) > 0 {
 		attrs = append(attrs, slog.String("error", c.Errors.Last().Error()))
 	}

@@ -178,6 +178,29 @@ func TestLogHasRoutesAndNoDevices(t *testing.T) {
 	}
 }
 
+// TestARefusalSaysWhoWasRefused: by number, where the door knows who it was.
+func TestARefusalSaysWhoWasRefused(t *testing.T) {
+	t.Parallel()
+	s, log := frame(t, server.Config{})
+	as := func(answer error) gin.HandlerFunc {
+		return server.H(func(c *gin.Context) error {
+			c.Request = c.Request.WithContext(bridge.WithActor(c.Request.Context(), bridge.Actor{Kind: bridge.ActorToken, ID: 77, Name: "anna"}))
+			return answer
+		})
+	}
+	s.Engine().POST("/refused", as(bridge.ErrScope))
+	s.Engine().POST("/done", as(nil))
+	do(s, "POST", "/done", nil)
+	do(s, "POST", "/unknown", nil)
+	if strings.Contains(log.String(), "actor") {
+		t.Errorf("nobody was refused, or nobody knows who: %s", log)
+	}
+	do(s, "POST", "/refused", nil)
+	if !strings.Contains(log.String(), `"status":403`) || !strings.Contains(log.String(), `"actor":"token","actor_id":77`) || strings.Contains(log.String(), "anna") {
+		t.Errorf("a refusal without who it was: %s", log)
+	}
+}
+
 func TestPathParametersAreDecodedAsPaths(t *testing.T) {
 	t.Parallel()
 	s, _ := frame(t, server.Config{})

@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"net/http"
 	"slices"
 	"strconv"
@@ -44,7 +43,6 @@ type Deps struct {
 	Store   Store
 	Regions Regions
 	Rules   bridge.RegionRules
-	Log     *slog.Logger
 	Now     func() time.Time
 }
 
@@ -74,8 +72,8 @@ func (d *Door) token(c *gin.Context, scope staff.Scope) (staff.APIToken, error) 
 	if err != nil {
 		return staff.APIToken{}, unauthorized(c, err)
 	}
+	c.Request = c.Request.WithContext(bridge.WithActor(c.Request.Context(), token.Actor()))
 	if !token.May(scope) {
-		d.Log.InfoContext(c.Request.Context(), "an API token was refused", "token", token.ID, "method", c.Request.Method, "route", c.FullPath(), "reason", "scope")
 		return staff.APIToken{}, bridge.ErrScope
 	}
 	return token, nil
@@ -94,7 +92,6 @@ func unauthorized(c *gin.Context, err error) error {
 func (d *Door) region(c *gin.Context, token *staff.APIToken) (*bridge.Region, error) {
 	known, ok := d.Regions.BySlug(c.Param("region"))
 	if !ok || !token.Knows(known.ID) {
-		d.Log.InfoContext(c.Request.Context(), "an API token was refused", "token", token.ID, "method", c.Request.Method, "route", c.FullPath(), "reason", "region")
 		return nil, bridge.ErrRegionNotFound
 	}
 	return d.Store.Region(c.Request.Context(), known.ID)
@@ -174,7 +171,7 @@ func (d *Door) change(c *gin.Context) error {
 	if len(errs) > 0 {
 		return errs
 	}
-	ctx := bridge.WithActor(c.Request.Context(), token.Actor())
+	ctx := c.Request.Context()
 	if err := d.Store.SaveRegion(ctx, &next); errors.Is(err, bridge.ErrRegionChanged) {
 		return d.overtaken(c, r.ID)
 	} else if err != nil {

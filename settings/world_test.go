@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -40,7 +39,6 @@ type world struct {
 	regions *bridge.Regions
 	region  *bridge.Region // testland
 	url     string
-	log     logBuffer // of the door
 	router  routers.Router
 	doc     *openapi3.T
 }
@@ -67,7 +65,7 @@ func (w *world) instance(regions *bridge.Regions) string {
 	frame, err := server.New(server.Config{Log: slog.New(slog.DiscardHandler)})
 	w.ok(err)
 	settings.New(settings.Deps{
-		Store: w.store, Regions: regions, Log: slog.New(slog.NewTextHandler(&w.log, nil)), Now: func() time.Time { return start },
+		Store: w.store, Regions: regions, Now: func() time.Time { return start },
 		Rules: bridge.RegionRules{FileKinds: files.Names(), CheckKeys: identity.CheckKeys, ZammadURL: zammad.NormalizeURL},
 	}).Routes(frame.Limited())
 	web := httptest.NewServer(frame.Engine())
@@ -203,23 +201,4 @@ func (w *world) audited() []bridge.AuditEntry {
 	all, err := w.store.Audit(w.Context(), bridge.AuditQuery{Action: "region.change", Limit: 100})
 	w.ok(err)
 	return all
-}
-
-// logBuffer is a log that several requests write.
-type logBuffer struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-// Write adds a line.
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }

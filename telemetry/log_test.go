@@ -2,6 +2,7 @@ package telemetry_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
@@ -44,6 +45,25 @@ func TestUnknownOptionsAreRefused(t *testing.T) {
 	for _, o := range []telemetry.Options{{Level: "loud", Format: "text"}, {Level: "info", Format: "xml"}} {
 		if _, err := telemetry.NewLog(&strings.Builder{}, o); err == nil {
 			t.Errorf("%+v was accepted", o)
+		}
+	}
+}
+
+// TestOneEntryIsOneLine: what others send cannot forge lines, nor write to the
+// terminal of whoever reads them.
+func TestOneEntryIsOneLine(t *testing.T) {
+	t.Parallel()
+	const forged = "a\r\nlevel=ERROR msg=forged\x1b[2J\x00"
+	for _, format := range []string{"text", "json"} {
+		var out strings.Builder
+		log, err := telemetry.NewLog(&out, telemetry.Options{Level: "info", Format: format})
+		if err != nil {
+			t.Fatal(err)
+		}
+		log.Info(forged, "name", forged, forged, "value", "error", errors.New(forged))
+		line, ends := strings.CutSuffix(out.String(), "\n")
+		if !ends || strings.ContainsAny(line, "\r\n\x1b\x00") {
+			t.Errorf("%s: %q", format, out.String())
 		}
 	}
 }
