@@ -2,7 +2,7 @@
 import { parsed } from "./logic.js";
 
 const answerWithin = 15_000; // milliseconds
-const uploadWithin = 300_000;
+export const longWithin = 300_000; // where files are sent, or everything is fetched
 
 export class Line {
   // authorize gives a bearer token, or is nothing where none is needed.
@@ -21,7 +21,7 @@ export class Line {
   // ask gives {status, body, tag, retryAfter}. Status 0 means that there was no
   // answer, and the body is null where it is no JSON.
   async ask(url, options = {}) {
-    const within = options.body instanceof FormData ? uploadWithin : answerWithin;
+    const { within = options.body instanceof FormData ? longWithin : answerWithin } = options;
     try {
       const answer = await this.open(url, { ...options, signal: endOf(within) });
       const body = parsed(await answer.text());

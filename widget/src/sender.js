@@ -78,14 +78,24 @@ export class Sender {
     if (this.#running) return this.#rest.wake();
     if (this.#stopped || !this.#next()) return;
     this.#running = true;
-    const work = () => this.#work();
+    await this.alone(() => this.#work());
+    this.#running = false;
+  }
+
+  // alone does something while no tab sends.
+  async alone(work) {
     try {
-      await navigator.locks.request(this.talk.memory.prefix + "sending", { signal: endOf(patience) }, work);
+      return await navigator.locks.request(this.talk.memory.prefix + "sending", { signal: endOf(patience) }, work);
     } catch {
-      await work(); // two tabs may send the same message now, but with the same key
-    } finally {
-      this.#running = false;
+      return work(); // two tabs may send the same message now, but with the same key
     }
+  }
+
+  // clear gives up all that waits.
+  clear() {
+    for (const { key } of this.waiting()) this.#files.drop(key);
+    this.#store([]);
+    this.#rest.wake();
   }
 
   wake() {
