@@ -2,6 +2,7 @@ package app
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -35,25 +36,29 @@ func TestWidgetGivesPeopleTheirRights(t *testing.T) {
 	}
 }
 
-// kept reads what the browser keeps under a name that ends so; null without it.
+// kept reads what the browser keeps under a name that ends so; "null" without it.
 func (p tab) kept(end string) string {
 	p.T.Helper()
-	return p.Read(`localStorage.getItem(Object.keys(localStorage).find((k) => k.endsWith(` + quote(end) + `)))`)
+	return p.Read(`JSON.parse(localStorage.getItem(Object.keys(localStorage).find((k) => k.endsWith(` + quote(end) + `))))`)
 }
 
-// deviceStatus asks the bridge for the chat of the tab's device.
-func (c *city) deviceStatus(t *testing.T, kept string) int {
+// chatOf asks the bridge for the chat of a device.
+func (c *city) chatOf(t *testing.T, device, token string) (status int, body []byte) {
 	t.Helper()
-	var device string
-	if err := json.Unmarshal([]byte(kept), &device); err != nil {
-		t.Fatalf("device %q: %v", kept, err)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.bridge.origin+"/api/v3/"+demoRegion+"/en/chat/"+device+"/", nil)
+	if err != nil {
+		t.Fatal(err)
 	}
-	answer, err := http.Get(c.bridge.origin + "/api/v3/" + demoRegion + "/en/chat/" + device + "/")
+	request.Header.Set("X-Chat-Token", token)
+	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer answer.Body.Close()
-	return answer.StatusCode
+	if body, err = io.ReadAll(answer.Body); err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, body
 }
 
 func (c *city) ticketTitled(t *testing.T, prefix string) (found zammad.Ticket) {
@@ -78,8 +83,11 @@ func erasedInAllTabs(t *testing.T, c *city, s *stage) {
 	p.status("nobody shall know", "delivered")
 	c.visit(t, other, "language=en")
 	other.Shows(".message.mine", "nobody shall know")
-	device := p.kept(" device")
+	device, token := p.kept(" device"), p.kept(" token")
 	ticket := c.ticketTitled(t, "[EN]")
+	if status, _ := c.chatOf(t, device, ""); status != http.StatusUnauthorized {
+		t.Errorf("who knows the device id gets the chat: %d", status)
+	}
 
 	p.TabTo("#data")
 	p.Enter()
@@ -93,7 +101,7 @@ func erasedInAllTabs(t *testing.T, c *city, s *stage) {
 	p.Picture("12-erase")
 	p.Press(kb.Escape)
 	p.Wait(`one("#rights").hidden && !one(".panel").hidden && focused().id === "data"`)
-	if status := c.deviceStatus(t, device); status != http.StatusOK {
+	if status, _ := c.chatOf(t, device, token); status != http.StatusOK {
 		t.Fatalf("it is gone before anybody said yes: %d", status)
 	}
 	p.Enter()
@@ -105,10 +113,10 @@ func erasedInAllTabs(t *testing.T, c *city, s *stage) {
 	p.Enter()
 	p.Shows("#erasure", "Receipt: ")
 	p.Wait(`all(".message").length === 0 && one("#sure").hidden`)
-	if status := c.deviceStatus(t, device); status != http.StatusNotFound {
+	if status, _ := c.chatOf(t, device, ""); status != http.StatusNotFound {
 		t.Errorf("the bridge still has the chat: %d", status)
 	}
-	if p.Is(`Object.keys(localStorage).some((k) => k.includes(` + device + `))`) {
+	if p.Is(`Object.keys(localStorage).some((k) => k.includes(` + quote(device) + `))`) {
 		t.Errorf("the browser still has something of the device")
 	}
 	p.Shows("#erasure", "the counseling has done its part") // asked again by itself

@@ -59,6 +59,9 @@ func New() (*Script, error) {
 // text that goes over several lines, and none that looks like a comment.
 var meaningless = regexp.MustCompile("(?m)^import .*\n|^export |^\\s*//.*\n|[ \t]+// [^\"`\n]*$|^[\\s]+")
 
+// Ends of lines that only readers need.
+var wrapped = regexp.MustCompile("([{(,;\\[])\n")
+
 // Space in the styles that only readers need.
 var airy = regexp.MustCompile(`\s*([{}])\s*|([:;,])\s+|/\*[^*]*\*/`)
 
@@ -79,7 +82,7 @@ func assemble() ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("the widget's part %s: %w", name, err)
 		}
-		out.Write(meaningless.ReplaceAll(source, nil))
+		out.Write(wrapped.ReplaceAll(meaningless.ReplaceAll(source, nil), []byte("$1")))
 	}
 	out.WriteString("})();\n")
 	return out.Bytes(), nil

@@ -5,9 +5,10 @@ const answerWithin = 15_000; // milliseconds
 export const longWithin = 300_000; // where files are sent, or everything is fetched
 
 export class Line {
-  // authorize gives a bearer token, or is nothing where none is needed.
-  constructor({ server, region, device, authorize }) {
-    Object.assign(this, { server: server.replace(/\/+$/, ""), region, device, authorize, token: null });
+  // authorize gives a bearer token, or is nothing where none is needed; secret
+  // gives the chat token, if there is one.
+  constructor({ server, region, device, authorize, secret }) {
+    Object.assign(this, { server: server.replace(/\/+$/, ""), region, device, authorize, secret, token: null });
   }
 
   address(...parts) {
@@ -47,7 +48,8 @@ export class Line {
   async #fetch(url, options) {
     const authorize = this.authorize();
     if (authorize) this.token ??= await authorize();
-    const headers = this.token ? { ...options.headers, Authorization: `Bearer ${this.token}` } : options.headers;
+    const secret = this.secret();
+    const headers = { ...(secret && { "X-Chat-Token": secret }), ...options.headers, ...(this.token && { Authorization: `Bearer ${this.token}` }) };
     return fetch(url, { cache: "no-store", credentials: "omit", referrerPolicy: "no-referrer", ...options, headers });
   }
 }

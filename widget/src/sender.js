@@ -125,10 +125,11 @@ export class Sender {
     if (!files) return this.#fail(item.key, "file_gone"), null;
     const { talk } = this, since = talk.history.seq;
     if (!talk.region) await talk.learnRegion();
-    const answer = await talk.line.ask(`${talk.line.chat(talk.languageFor(item.language))}?since=${since}`, request(item, files));
+    const answer = await talk.line.ask(`${talk.line.chat(talk.languageFor(item.language))}?since=${since}`, request(item, files, talk.wantsToken));
     switch (verdict(answer.status, answer.body, Boolean(talk.line.authorize()))) {
       case "stored":
         this.trouble = "";
+        if (answer.body.chat_token) talk.memory.remember("token", answer.body.chat_token);
         talk.take(applyState(talk.history, since, answer.body));
         this.discard(item.key);
         return null;
@@ -143,8 +144,8 @@ export class Sender {
   }
 }
 
-function request(item, files) {
-  const headers = { "Idempotency-Key": item.key };
+function request(item, files, wantsToken) {
+  const headers = { "Idempotency-Key": item.key, ...(wantsToken && item.text && { "X-Chat-Token": "new" }) };
   if (files.length === 0) {
     headers["Content-Type"] = "application/json";
     return { method: "POST", headers, body: JSON.stringify({ message: item.text, force_new: item.forceNew }) };

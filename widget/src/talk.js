@@ -31,7 +31,7 @@ export class Talk {
     this.#known = known;
     this.region = known.recall("document"); // the region's, as it was last time
     this.memory = new Memory(server, region, this.device);
-    this.line = new Line({ server, region, device: this.device, authorize });
+    this.line = new Line({ server, region, device: this.device, authorize, secret: () => this.memory.recall("token") });
     this.sender = new Sender(this);
     this.reader = new Reader(this);
   }
@@ -82,6 +82,12 @@ export class Talk {
       this.#known.remember("document", body);
       this.changed();
     }));
+  }
+
+  // wantsToken says whether this device is to get a chat token: a page's own may
+  // be in use elsewhere too.
+  get wantsToken() {
+    return this.#own && !this.memory.recall("token");
   }
 
   // languageFor gives the code if the region has it, else the one that is shown.
