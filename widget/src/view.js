@@ -245,8 +245,12 @@ export class View {
 
   #body(entry) {
     const words = h("div", { dir: "auto" }); // inside, so that the bubble keeps its side
-    words.append(entry.mine ? entry.text : safeHTML(entry.html) ?? entry.text);
-    const files = entry.files.map((file) => (entry.local ? chip(file) : this.attachments.element(file, this.say)));
+    const below = new Set(entry.files), show = (file) => (entry.local ? chip(file) : this.attachments.element(file, this.say));
+    words.append(entry.mine ? entry.text : safeHTML(entry.html, (address) => {
+      const file = entry.files.find((f) => address === `attachments/${f.id}/`);
+      return below.delete(file) ? show(file) : null; // in its place, and only once
+    }) ?? entry.text);
+    const files = [...below].map(show);
     const body = h("div", { class: "body" });
     if (entry.text || !files.length) body.append(words);
     if (files.length > 0) body.append(h("ul", { class: "files", role: "list" }, ...files.map((f) => h("li", {}, f))));
