@@ -26,6 +26,7 @@ func TestWidgetGivesPeopleTheirRights(t *testing.T) {
 	}{
 		{"everything is erased, by keyboard, in all tabs", erasedInAllTabs},
 		{"what cannot be erased now is erased later, once", erasedAtLast},
+		{"a page's own device keeps its id, and gets no token", erasedOwnDevice},
 		{"a copy of everything", copyOfEverything},
 		{"in all languages, on narrow screens", rightsFit},
 	} {
@@ -204,6 +205,29 @@ func erasedAtLast(t *testing.T, c *city, s *stage) {
 				t.Error("what was erased before it was sent has arrived")
 			}
 		}
+	}
+}
+
+func erasedOwnDevice(t *testing.T, c *city, s *stage) {
+	p := newTab(t, browsertest.Person(t, s.browser))
+	c.visit(t, p, "language=uk&device=of-the-page")
+	p.write("до")
+	p.status("до", "доставлено")
+	if status, _ := c.chatOf(t, "of-the-page", ""); status != http.StatusOK {
+		t.Errorf("another browser with this device id cannot read any more: %d", status)
+	}
+	for _, id := range []string{"#data", "#erase", "#yes"} {
+		p.Do(chromedp.Click(browsertest.Inside(id)))
+	}
+	p.Shows("#erasure", "Квитанція: ")
+	p.Wait(`all(".message").length === 0`)
+	if status, _ := c.chatOf(t, "of-the-page", ""); status != http.StatusNotFound {
+		t.Errorf("it is not erased: %d", status)
+	}
+	p.write("після")
+	p.status("після", "доставлено")
+	if status, _ := c.chatOf(t, "of-the-page", ""); status != http.StatusOK {
+		t.Errorf("it did not begin anew: %d", status)
 	}
 }
 
