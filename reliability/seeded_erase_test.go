@@ -82,10 +82,10 @@ func (w *world) succeed(at int, receipt string) {
 	w.former = append(w.former, p)
 	w.phones[at] = &phone{name: p.name + "x", place: p.place, hash: p.hash, memory: newMemory()}
 	for _, t := range w.tickets {
-		if t.owner == p {
-			t.owner = nil
-		}
 		delete(t.people, p)
+		if t.owner == p {
+			t.owner, t.heirless = nil, t.heirless || len(t.people) > 0
+		}
 	}
 }
 

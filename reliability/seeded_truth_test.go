@@ -79,6 +79,7 @@ type ticket struct {
 	blurred bool // it took in a ticket that its region does not see, so nobody can tell when: answers that no webhook brings are withheld
 
 	people   map[*phone]bool // whose messages merges have brought together
+	heirless bool            // its device was erased when others' messages stood in it: whoever of them is seen first gets what is answered from then on
 	unlearnt bool            // one of them came before any instance knew its ticket: nobody can say whose it is then
 }
 
@@ -122,6 +123,7 @@ type answer struct {
 	gone     bool     // deleted
 	stranded bool     // in another's ticket, or in one that is deleted: its visibility is not followed
 	shared   *phone   // made public in this one's ticket: meant for it
+	heirless bool     // written into such a ticket
 	excused  bool     // may be withheld: it stood in a merge before any device saw it
 }
 
@@ -226,7 +228,7 @@ func (w *world) look(p *phone, m bridge.Message) {
 	case a == nil:
 		w.broke("%s is shown %q, which no agent wrote", p.name, m.Text)
 		return
-	case a.owner != p && a.shared != p:
+	case a.owner != p && a.shared != p && !(a.heirless && a.at.people[p]):
 		w.broke("%s is shown %q, which was for %v", p.name, m.Text, a.owner)
 	case !a.ever:
 		w.broke("%s is shown %q, which was never public", p.name, m.Text)
@@ -244,7 +246,7 @@ func (p *phone) String() string {
 // write lets an agent write into a ticket.
 func (w *world) write(t *ticket, internal bool, close string) {
 	text := fmt.Sprintf("agent-%d", len(w.answers)+1)
-	a := &answer{text: text, at: t, owner: t.owner, public: !internal, ever: !internal, late: internal, excused: t.blurred}
+	a := &answer{text: text, at: t, owner: t.owner, public: !internal, ever: !internal, late: internal, heirless: t.heirless, excused: t.blurred || t.heirless}
 	if len(w.answers)%3 == 0 {
 		a.files = filesOf(text, 1+len(w.answers)%2)
 	}
@@ -292,6 +294,7 @@ func (w *world) merge(from, to *ticket) {
 	from.away = from.away || to.away || to.group != from.home
 	from.merged, from.moved, to.moved, from.into = true, true, true, to
 	to.unlearnt = to.unlearnt || from.unlearnt || unlearnt
+	to.heirless = to.heirless || from.heirless
 	maps.Copy(to.people, from.people)
 	// Nobody can say whose it is, so neither device's chat takes it.
 	nobodys := len(to.people) > 1 && (to.unlearnt || to.owner == nil)
