@@ -252,15 +252,11 @@ func peopleBehindTheChat(t *testing.T, c *city, s *stage) {
 	c.answer(ticket, "Hoş geldiniz", false)
 	p.Shows(".message:not(.mine)", "Hoş geldiniz")
 	p.Shows("#typing", "yazıyor") // who has just answered often has more to say
-	device := p.Read(`JSON.parse(localStorage.getItem(Object.keys(localStorage).find((k) => k.endsWith(" device"))))`)
+	device, token := p.kept(" device"), p.kept(" token")
 	waitFor(t, func() error {
 		var state struct{ Read, Seq int64 }
-		answer, err := http.Get(c.bridge.origin + "/api/v3/" + demoRegion + "/tr/chat/" + device + "/")
-		if err != nil {
-			return err
-		}
-		defer answer.Body.Close()
-		if err := json.NewDecoder(answer.Body).Decode(&state); err != nil || state.Read == 0 {
+		_, body := c.chatOf(t, device, token)
+		if err := json.Unmarshal(body, &state); err != nil || state.Read == 0 {
 			return fmt.Errorf("read up to %d of %d (%v)", state.Read, state.Seq, err)
 		}
 		return nil

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"deskbridge/browsertest"
+	"deskbridge/zammad"
 
 	"github.com/chromedp/chromedp"
 )
@@ -92,4 +93,36 @@ func TestWidgetSendsFiles(t *testing.T) {
 	again.status("Und das Programm", "nicht zugestellt. Dateien dieser Art können nicht gesendet werden.")
 	again.write("Ohne Programm")
 	again.status("Ohne Programm", "zugestellt")
+}
+
+// TestWidgetShowsPicturesInTheirPlace: a picture in an agent's words stands
+// where the agent put it, and only there; other files stand below.
+func TestWidgetShowsPicturesInTheirPlace(t *testing.T) {
+	t.Parallel()
+	c := newCity(t)
+	p := newTab(t, browsertest.New(t))
+	c.visit(t, p, "language=de")
+	p.write("Welches Feld?")
+	p.status("Welches Feld?", "zugestellt")
+	const pixel = "iVBORw0KGgoAAAANSUhEUgAAAAMAAAACCAIAAAASFvFNAAAAEElEQVR4nGP4z8AAQQxwFgBB0gX7h/C5SAAAAABJRU5ErkJggg=="
+	public := false
+	_, err := c.agent.Articles.Create(t.Context(), zammad.NewArticle{
+		TicketID: c.ticket(1).ID, Type: zammad.TypeNote, ContentType: zammad.ContentHTML, Internal: &public,
+		Body:        `<p>Dieses <img src="data:image/png;base64,` + pixel + `"> hier.</p><p><img src="attachments/aaaaaaaaaaaaaaaaaaaaaaaaaa/">Danke</p>`,
+		Attachments: []zammad.File{{Filename: "formular.txt", MimeType: "text/plain", Data: []byte("Feld")}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Wait(`one(".message:not(.mine) .attached img")?.naturalWidth === 3`)
+	for selector, want := range map[string]string{
+		".message:not(.mine) .attached": "2", ".message:not(.mine) .body > div .attached": "1", ".message:not(.mine) .files .attached": "1", ".message:not(.mine) .files img": "0",
+	} {
+		if n := p.Count(selector, ""); n != want {
+			t.Errorf("%s: %s of them, want %s", selector, n, want)
+		}
+	}
+	if words := p.Read(`one(".message:not(.mine) .body > div").firstChild.textContent.replace(/\s+/g, " ")`); !strings.HasPrefix(words, "Dieses ") || !strings.HasSuffix(words, " hier.") || len(words) < len("Dieses  hier.")+3 {
+		t.Errorf("the words around the picture are %q", words)
+	}
 }

@@ -198,13 +198,15 @@ func (p *Pump) follow(ctx context.Context, r *Region, w *Work) Outcome {
 }
 
 // label lets title, tag and consent follow. It can be repeated, so doubt needs
-// no look.
+// no look; only an erasure must know that a title with the alias may still come.
 func (p *Pump) label(ctx context.Context, r *Region, w *Work) Outcome {
 	if w.Chat.Ticket == 0 {
 		return Outcome{Work: w.ID} // the ticket will be opened with the right label
 	}
-	err := p.Desk.Relabel(ctx, r, Label{
-		Ticket: w.Chat.Ticket, Alias: w.Chat.Alias, Language: w.Chat.Language, Previous: w.Previous, Consent: w.Chat.Consent,
+	_, err := begin(ctx, p, w, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, p.Desk.Relabel(ctx, r, Label{
+			Ticket: w.Chat.Ticket, Alias: w.Chat.Alias, Language: w.Chat.Language, Previous: w.Previous, Consent: w.Chat.Consent,
+		})
 	})
 	if err == nil {
 		return Outcome{Work: w.ID}
@@ -215,7 +217,10 @@ func (p *Pump) label(ctx context.Context, r *Region, w *Work) Outcome {
 		p.Log.WarnContext(ctx, "the label of a ticket could not follow its chat", "chat", w.Chat.ID, "error", err)
 		return Outcome{Work: w.ID}
 	}
-	return p.rest(w, Retry{Due: p.Now().Add(backoff(w.Attempts, longest(err))), Attempt: true, Reason: err.Error()})
+	return p.rest(w, Retry{
+		Due: p.Now().Add(backoff(w.Attempts, longest(err))), Attempt: true, Reason: err.Error(),
+		Doubt: w.InDoubt() || KindOf(err) == DeskAmbiguous,
+	})
 }
 
 // lastRefusal says whether a refusal is one too many.

@@ -194,7 +194,7 @@ func (e *Eraser) again(w Erasure, err error) ErasureOutcome {
 	switch KindOf(err) {
 	case DeskAmbiguous: // what was cut off may still be running
 		o.Due = now.Add(e.Horizon)
-	case DeskRefused, DeskMasked:
+	case DeskRefused, DeskMasked, DeskHidden: // out of sight it may be for ever: somebody must know
 		o.Refused = true
 		if w.Refusals+1 >= TriesErasure {
 			o.Due = now.Add(restFailed)

@@ -30,6 +30,8 @@ func (w *world) check() {
 	}
 	w.checkZammad(state, shown)
 	w.checkChats(state)
+	w.checkFiles(state, shown)
+	w.checkErased(state)
 }
 
 // checkReplica: what a phone put together from news alone is the history.
@@ -142,10 +144,10 @@ func (w *world) checkZammad(state simulator.State, shown map[*phone][]bridge.Mes
 			shell[a.Body]++
 		default:
 			alive[a.Body]++
-			if t := w.tickets[a.Ticket]; t != nil && states[a.Ticket] == "closed" && a.CreatedAt.After(t.closed) {
+			if t := w.tickets[a.Ticket]; t != nil && states[a.Ticket] == "closed" && a.CreatedAt.After(t.closed) && !t.erased() {
 				w.broke("%q rests in the closed ticket %d", a.Body, a.Ticket)
 			}
-			if t := w.tickets[a.Ticket]; t != nil && !t.moved && t.owner != s.phone {
+			if t := w.tickets[a.Ticket]; t != nil && !t.moved && t.owner != s.phone && t.opener != s.phone {
 				w.broke("%q of %s is in ticket %d of %v", a.Body, s.phone.name, a.Ticket, t.owner)
 			}
 		}
@@ -157,7 +159,7 @@ func (w *world) checkZammad(state simulator.State, shown map[*phone][]bridge.Mes
 			blind[a.Body] = true
 		}
 	}
-	for _, p := range w.phones {
+	for _, p := range slices.Concat(w.phones, w.former) {
 		p.sort()
 		status := make(map[string]bridge.Message)
 		for _, m := range shown[p] {
@@ -171,7 +173,7 @@ func (w *world) checkZammad(state simulator.State, shown map[*phone][]bridge.Mes
 				w.broke("%q is %d times in Zammad", s.text, alive[s.text])
 			case m.Status == bridge.StatusFailed && alive[s.text] > 0:
 				w.broke("%q is said to have failed (%s), and is in Zammad", s.text, m.FailCode)
-			case w.hidden(p):
+			case w.hidden(p), p.erased != nil: // what was not sent yet is erased too
 			case shell[s.text] > 0 && alive[s.text]+dead[s.text] == 0:
 				w.broke("%q rests in the shell of a merged ticket", s.text)
 			case s.acked && m.Status != bridge.StatusFailed && alive[s.text]+dead[s.text] == 0:
@@ -193,7 +195,7 @@ func (w *world) checkChats(state simulator.State) {
 	where := make(map[bridge.ChatID]int)
 	for _, a := range state.Articles {
 		s := w.sent[a.Body]
-		if s == nil || !s.acked {
+		if s == nil || !s.acked || s.phone.erased != nil {
 			continue
 		}
 		t := w.tickets[a.Ticket]

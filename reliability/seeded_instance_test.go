@@ -28,6 +28,8 @@ type instance struct {
 	store   *storage.Store
 	regions *bridge.Regions
 	chats   *bridge.Chats
+	files   *bridge.Attachments
+	eraser  *bridge.Eraser
 	door    http.Handler
 	stop    context.CancelFunc
 	runs    sync.WaitGroup
@@ -62,7 +64,12 @@ func (w *world) boot() (*instance, error) {
 	pump := bridge.NewPump(bridge.PumpDeps{
 		Lanes: store, Desk: walls, Regions: in.regions, Receiver: receiver, Publisher: nobody{}, Log: log, Now: now, Horizon: horizon,
 	})
-	in.chats = bridge.NewChats(bridge.ChatsDeps{Store: store, Publisher: nobody{}, Exposures: bridge.NewExposures(store, log), Wake: pump.Wake, Now: now})
+	exposures := bridge.NewExposures(store, log)
+	in.chats = bridge.NewChats(bridge.ChatsDeps{Store: store, Publisher: nobody{}, Exposures: exposures, Wake: pump.Wake, Now: now})
+	in.files = bridge.NewAttachments(bridge.AttachmentsDeps{Files: store, Desk: walls, Now: now})
+	in.eraser = bridge.NewEraser(bridge.EraserDeps{
+		Store: store, Chats: store, Desk: walls, Regions: in.regions, Exposures: exposures, Publisher: nobody{}, Log: log, Now: now, Horizon: horizon,
+	})
 	keeper := bridge.NewKeeper(bridge.KeeperDeps{Jobs: store, Lanes: store, Regions: in.regions, Publisher: nobody{}, Log: log, Now: now})
 	fast := bridge.NewFastLane(bridge.FastLaneDeps{Receiver: receiver, Watchers: everybody{w}, Waiting: store, Log: log, Now: now})
 	clock, err := jobs.New(jobs.Deps{Store: store, Instance: in.name, Now: now, Log: log, Jobs: []jobs.Job{
@@ -82,7 +89,7 @@ func (w *world) boot() (*instance, error) {
 	}
 	hooks.Routes(frame.Engine())
 	in.door = frame.Engine()
-	for _, run := range []func(context.Context) error{pump.Run, hooks.Run, clock.Run, fast.Run} {
+	for _, run := range []func(context.Context) error{pump.Run, in.eraser.Run, hooks.Run, clock.Run, fast.Run} {
 		in.runs.Go(func() { _ = run(ctx) }) // they return nil, or end by Goexit
 	}
 	w.all = append(w.all, in)

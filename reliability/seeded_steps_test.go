@@ -54,6 +54,7 @@ var moves = []struct {
 	{"disk", 3, (*world).stepDisk},
 	{"poll", 6, (*world).stepPoll},
 	{"rule", 1, (*world).stepRule},
+	{"erase", 3, (*world).stepErase},
 }
 
 // draw makes the plan of a seed. Each seed leaves some kinds of steps out, so
@@ -106,7 +107,7 @@ func (w *world) tell(story func(w *world)) error {
 	for _, p := range w.places {
 		for n := range 2 { // the same ids in both regions
 			w.phones = append(w.phones, &phone{
-				name: fmt.Sprintf("%s-%d", p.slug, n), place: p, hash: bridge.DeviceHash{byte(n + 1)}, replica: make(map[bridge.MessageID]bridge.Message),
+				name: fmt.Sprintf("%s-%d", p.slug, n), place: p, hash: bridge.DeviceHash{byte(n + 1)}, memory: newMemory(),
 			})
 		}
 	}
@@ -161,7 +162,7 @@ func (w *world) settle() error {
 		<-time.After(1500 * time.Millisecond)
 	}
 	<-time.After(70 * time.Second) // two rounds of reconciliation
-	return nil
+	return w.untilErased()
 }
 
 func (w *world) freezing() bool {
@@ -185,6 +186,7 @@ func (w *world) stepSend(s step) {
 		if s.b%4 != 0 {
 			m.key = "key-" + m.text
 		}
+		m.files = filesOf(m.text, []int{0, 0, 0, 1, 2}[s.b/100%5])
 		p.sendings = append(p.sendings, m)
 		w.sent[m.text] = m
 	}
@@ -198,7 +200,7 @@ func (w *world) stepSend(s step) {
 	}
 	answers := make(chan reply, requests)
 	for range requests {
-		w.request(p, sending, answers)
+		w.request(m, sending, answers)
 	}
 	patience := time.After(20 * time.Second)
 	for range requests {
@@ -220,15 +222,20 @@ type reply struct {
 }
 
 // request sends one request of a phone to any instance.
-func (w *world) request(p *phone, s bridge.Sending, answers chan<- reply) {
-	in := w.anyone()
+func (w *world) request(m *sending, s bridge.Sending, answers chan<- reply) {
+	in, p := w.anyone(), m.phone
 	if in == nil {
 		answers <- reply{err: errCut}
 		return
 	}
+	s.Files = carried(m.files)
+	p.asking.Add(1)
 	go func() {
 		out := reply{}
-		defer func() { answers <- out }() // also when it dies
+		defer func() { // also when it dies
+			p.asking.Add(-1)
+			answers <- out
+		}()
 		region, ok := in.regions.BySlug(p.place.slug)
 		if !ok {
 			out.err = bridge.ErrRegionNotFound

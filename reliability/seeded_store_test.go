@@ -137,3 +137,29 @@ func (m mortal) Prune(ctx context.Context, c bridge.PruneCutoffs, dryRun bool) (
 	err = m.write(func() (err error) { counts, changes, err = m.Store.Prune(ctx, c, dryRun); return })
 	return counts, changes, err
 }
+
+func (m mortal) KeepContent(ctx context.Context, f *bridge.File, now time.Time) error {
+	return m.write(func() error { return m.Store.KeepContent(ctx, f, now) })
+}
+
+func (m mortal) DropContents(ctx context.Context, files []bridge.File) error {
+	return m.write(func() error { return m.Store.DropContents(ctx, files) })
+}
+
+func (m mortal) Attachment(ctx context.Context, r *bridge.Region, d bridge.DeviceHash, id bridge.AttachmentID, now time.Time) (out bridge.StoredAttachment, err error) {
+	err = m.read(func() (err error) { out, err = m.Store.Attachment(ctx, r, d, id, now); return })
+	return out, err
+}
+
+func (m mortal) Erase(ctx context.Context, e bridge.Erasing) error {
+	return m.write(func() error { return m.Store.Erase(ctx, e) })
+}
+
+func (m mortal) ClaimErasures(ctx context.Context, now, until time.Time, limit int) (out []bridge.Erasure, err error) {
+	err = m.write(func() (err error) { out, err = m.Store.ClaimErasures(ctx, now, until, limit); return })
+	return out, err
+}
+
+func (m mortal) FinishErasure(ctx context.Context, e bridge.Erasure, o bridge.ErasureOutcome, now time.Time) error {
+	return m.write(func() error { return m.Store.FinishErasure(ctx, e, o, now) })
+}

@@ -172,6 +172,19 @@ func TestStories(t *testing.T) {
 			w.wait(20 * time.Second)
 			w.write(other, false, "")
 		},
+		"a ticket goes into one that its region does not see, and its device is erased": func(w *world) {
+			one, other := w.says("north-0"), w.stranger("SOUTH")
+			w.merge(one, other)
+			w.wait(time.Minute)
+			w.stepErase(step{})
+		},
+		"a label is cut off and written later, and its device is erased meanwhile": func(w *world) {
+			w.says("north-0")
+			w.net.set(&fault{kind: late, only: "write", times: 1, delay: 30 * time.Second})
+			w.stepSend(step{b: 7}) // in another language
+			w.wait(time.Second / 2)
+			w.stepErase(step{})
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -222,7 +235,7 @@ func (w *world) afresh(name string) *ticket {
 	m := &sending{phone: p, text: "afresh", key: "afresh"}
 	p.sendings, w.sent[m.text] = append(p.sendings, m), m
 	replies := make(chan reply, 1)
-	w.request(p, bridge.Sending{Device: p.hash, Language: "de", Text: m.text, ClientKey: m.key, ForceNew: true}, replies)
+	w.request(m, bridge.Sending{Device: p.hash, Language: "de", Text: m.text, ClientKey: m.key, ForceNew: true}, replies)
 	w.replied(m, <-replies, 1)
 	w.wait(time.Second)
 	w.discover()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"deskbridge/bridge"
@@ -16,6 +17,7 @@ import (
 // truth is what the test knows has happened.
 type truth struct {
 	phones  []*phone
+	former  []*phone            // erased ones; another took the place of each
 	sent    map[string]*sending // by text
 	answers map[string]*answer  // by text
 	tickets map[int]*ticket
@@ -33,9 +35,21 @@ type phone struct {
 	place    *place
 	hash     bridge.DeviceHash
 	sendings []*sending
+	asking   atomic.Int32 // requests that have no answer yet
+	erased   *erased      // what came of erasing it; nil: it was not
 
+	memory
+}
+
+// memory is what a phone has of its chat.
+type memory struct {
 	cursor  bridge.Seq // what it asks for the next time
 	replica map[bridge.MessageID]bridge.Message
+	offered map[bridge.AttachmentID]bool // files that it was shown
+}
+
+func newMemory() memory {
+	return memory{replica: make(map[bridge.MessageID]bridge.Message), offered: make(map[bridge.AttachmentID]bool)}
 }
 
 // sending is a message that a phone has sent.
@@ -43,7 +57,8 @@ type sending struct {
 	phone *phone
 	text  string
 	key   string
-	acked bool // answered with success: from then on it counts
+	files []string // contents
+	acked bool     // answered with success: from then on it counts
 	got   bridge.Message
 }
 
@@ -51,7 +66,8 @@ type sending struct {
 type ticket struct {
 	id      int
 	number  string
-	owner   *phone // whose chat it is; nil: a stranger's
+	owner   *phone // whose chat it is; nil: a stranger's, or of one who was erased
+	opener  *phone // with whose message it began; nil: a stranger's
 	group   string // where it is now
 	home    string
 	closed  time.Time // last, on Zammad's clock
@@ -63,6 +79,7 @@ type ticket struct {
 	blurred bool // it took in a ticket that its region does not see, so nobody can tell when: answers that no webhook brings are withheld
 
 	people   map[*phone]bool // whose messages merges have brought together
+	heirless bool            // its device was erased when others' messages stood in it: whoever of them is seen first gets what is answered from then on
 	unlearnt bool            // one of them came before any instance knew its ticket: nobody can say whose it is then
 }
 
@@ -97,15 +114,17 @@ func (w *world) hidden(p *phone) bool {
 type answer struct {
 	id       int
 	text     string
-	at       *ticket // where it is
-	owner    *phone  // whose it was when it was written; nil: a stranger's
-	public   bool    // now
-	ever     bool    // it was public once
-	late     bool    // it was internal once
-	gone     bool    // deleted
-	stranded bool    // in another's ticket, or in one that is deleted: its visibility is not followed
-	shared   *phone  // made public in this one's ticket: meant for it
-	excused  bool    // may be withheld: it stood in a merge before any device saw it
+	files    []string // contents
+	at       *ticket  // where it is
+	owner    *phone   // whose it was when it was written; nil: a stranger's
+	public   bool     // now
+	ever     bool     // it was public once
+	late     bool     // it was internal once
+	gone     bool     // deleted
+	stranded bool     // in another's ticket, or in one that is deleted: its visibility is not followed
+	shared   *phone   // made public in this one's ticket: meant for it
+	heirless bool     // written into such a ticket
+	excused  bool     // may be withheld: it stood in a merge before any device saw it
 }
 
 // discover learns of tickets that the bridge has opened.
@@ -120,8 +139,11 @@ func (w *world) discover() simulator.State {
 		if s == nil || w.tickets[a.Ticket] != nil {
 			continue
 		}
-		t := tickets[a.Ticket]
-		w.tickets[a.Ticket] = &ticket{id: a.Ticket, number: t.Number, owner: s.phone, group: t.Group, home: s.phone.place.group, people: map[*phone]bool{s.phone: true}}
+		t, owner, people := tickets[a.Ticket], s.phone, map[*phone]bool{s.phone: true}
+		if owner.erased != nil {
+			owner, people = nil, make(map[*phone]bool)
+		}
+		w.tickets[a.Ticket] = &ticket{id: a.Ticket, number: t.Number, owner: owner, opener: s.phone, group: t.Group, home: s.phone.place.group, people: people}
 		w.order = append(w.order, a.Ticket)
 		w.opened[a.ID] = w.tickets[a.Ticket]
 		w.note("ticket %d is %s's, with %q", a.Ticket, s.phone.name, s.text)
@@ -190,7 +212,9 @@ func (w *world) look(p *phone, m bridge.Message) {
 	if m.Author == bridge.AuthorUser {
 		if s := w.sent[m.Text]; s == nil || s.phone != p {
 			w.broke("%s is shown %q as its own message", p.name, m.Text)
+			return
 		}
+		w.lookAtFiles(p, m, w.sent[m.Text].files)
 		return
 	}
 	if m.Retracted {
@@ -203,11 +227,13 @@ func (w *world) look(p *phone, m bridge.Message) {
 	switch {
 	case a == nil:
 		w.broke("%s is shown %q, which no agent wrote", p.name, m.Text)
-	case a.owner != p && a.shared != p:
+		return
+	case a.owner != p && a.shared != p && !(a.heirless && a.at.people[p]):
 		w.broke("%s is shown %q, which was for %v", p.name, m.Text, a.owner)
 	case !a.ever:
 		w.broke("%s is shown %q, which was never public", p.name, m.Text)
 	}
+	w.lookAtFiles(p, m, a.files)
 }
 
 func (p *phone) String() string {
@@ -220,11 +246,14 @@ func (p *phone) String() string {
 // write lets an agent write into a ticket.
 func (w *world) write(t *ticket, internal bool, close string) {
 	text := fmt.Sprintf("agent-%d", len(w.answers)+1)
-	a := &answer{text: text, at: t, owner: t.owner, public: !internal, ever: !internal, late: internal, excused: t.blurred}
+	a := &answer{text: text, at: t, owner: t.owner, public: !internal, ever: !internal, late: internal, heirless: t.heirless, excused: t.blurred || t.heirless}
+	if len(w.answers)%3 == 0 {
+		a.files = filesOf(text, 1+len(w.answers)%2)
+	}
 	w.answers[text] = a // before the webhook can come
 	ctx := context.Background()
 	if close == "" {
-		made, err := w.agent.Articles.Create(ctx, zammad.NewArticle{TicketID: zammad.TicketID(t.id), Type: zammad.TypeNote, Body: text, Internal: &internal})
+		made, err := w.agent.Articles.Create(ctx, zammad.NewArticle{TicketID: zammad.TicketID(t.id), Type: zammad.TypeNote, Body: text, Internal: &internal, Attachments: attached(a.files)})
 		if err != nil {
 			a.gone = true
 			w.note("  refused: %v", err)
@@ -233,7 +262,7 @@ func (w *world) write(t *ticket, internal bool, close string) {
 		a.id = int(made.ID)
 		return
 	}
-	update := zammad.TicketUpdate{State: close, Article: &zammad.NewArticle{Type: zammad.TypeNote, Body: text, Internal: &internal}}
+	update := zammad.TicketUpdate{State: close, Article: &zammad.NewArticle{Type: zammad.TypeNote, Body: text, Internal: &internal, Attachments: attached(a.files)}}
 	made, err := w.agent.Tickets.Update(ctx, zammad.TicketID(t.id), update)
 	if err != nil {
 		a.gone = true
@@ -265,6 +294,7 @@ func (w *world) merge(from, to *ticket) {
 	from.away = from.away || to.away || to.group != from.home
 	from.merged, from.moved, to.moved, from.into = true, true, true, to
 	to.unlearnt = to.unlearnt || from.unlearnt || unlearnt
+	to.heirless = to.heirless || from.heirless
 	maps.Copy(to.people, from.people)
 	// Nobody can say whose it is, so neither device's chat takes it.
 	nobodys := len(to.people) > 1 && (to.unlearnt || to.owner == nil)

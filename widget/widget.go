@@ -30,7 +30,7 @@ var sources embed.FS
 // modules are the parts of the script, each after those that it needs while the
 // script loads.
 var modules = [...]string{
-	"logic.js", "html.js", "texts.js", "memory.js", "line.js", "sender.js", "reader.js", "talk.js", "view.js", "attachments.js", "element.js",
+	"logic.js", "html.js", "texts.js", "memory.js", "line.js", "sender.js", "reader.js", "talk.js", "view.js", "attachments.js", "rights.js", "element.js",
 }
 
 // Script is the script as it is served.
@@ -55,9 +55,15 @@ func New() (*Script, error) {
 }
 
 // What has no meaning once the modules are one script: their imports and
-// exports, lines that are only comments, and the space that lines begin with.
-// The sources keep no text that goes over several lines.
-var meaningless = regexp.MustCompile(`(?m)^import .*\n|^export |^\s*//.*\n|^[\s]+`)
+// exports, comments, and the space that lines begin with. The sources keep no
+// text that goes over several lines, and none that looks like a comment.
+var meaningless = regexp.MustCompile("(?m)^import .*\n|^export |^\\s*//.*\n|[ \t]+// [^\"`\n]*$|^[\\s]+")
+
+// Ends of lines that only readers need.
+var wrapped = regexp.MustCompile("([{(,;\\[])\n")
+
+// Space in the styles that only readers need.
+var airy = regexp.MustCompile(`\s*([{}])\s*|([:;,])\s+|/\*[^*]*\*/`)
 
 func assemble() ([]byte, error) {
 	var out bytes.Buffer
@@ -66,7 +72,7 @@ func assemble() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the widget's styles: %w", err)
 	}
-	styles, err := json.Marshal(string(meaningless.ReplaceAll(css, nil)))
+	styles, err := json.Marshal(airy.ReplaceAllString(string(css), "$1$2"))
 	if err != nil {
 		return nil, fmt.Errorf("the widget's styles: %w", err)
 	}
@@ -76,7 +82,7 @@ func assemble() ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("the widget's part %s: %w", name, err)
 		}
-		out.Write(meaningless.ReplaceAll(source, nil))
+		out.Write(wrapped.ReplaceAll(meaningless.ReplaceAll(source, nil), []byte("$1")))
 	}
 	out.WriteString("})();\n")
 	return out.Bytes(), nil

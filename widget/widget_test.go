@@ -5,6 +5,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -101,6 +104,35 @@ func TestWhoTakesGzip(t *testing.T) {
 	} {
 		if got := get(script, "Accept-Encoding", accept).Header.Get("Content-Encoding"); got != want {
 			t.Errorf("Accept-Encoding %q: Content-Encoding %q, want %q", accept, got, want)
+		}
+	}
+}
+
+// Every language says everything; what one of them lacks, nobody would see.
+func TestTextsAreInEveryLanguage(t *testing.T) {
+	t.Parallel()
+	source, err := os.ReadFile("src/texts.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := make(map[string][]string)
+	language := ""
+	for _, line := range strings.Split(string(source), "\n") {
+		if m := regexp.MustCompile(`^  (\w\w): \{$`).FindStringSubmatch(line); m != nil {
+			language = m[1]
+		} else if m := regexp.MustCompile(`^ {4,6}(\w+): `).FindStringSubmatch(line); m != nil && language != "" {
+			keys[language] = append(keys[language], m[1])
+			if strings.Contains(line, `""`) {
+				t.Errorf("%s says nothing for %s", language, m[1])
+			}
+		}
+	}
+	if len(keys) < 8 || len(keys["en"]) < 40 {
+		t.Fatalf("%d languages, %d texts in English", len(keys), len(keys["en"]))
+	}
+	for code, have := range keys {
+		if !slices.Equal(have, keys["en"]) {
+			t.Errorf("%s has the texts %v, English has %v", code, have, keys["en"])
 		}
 	}
 }

@@ -113,6 +113,13 @@ class DeskbridgeChat extends HTMLElement {
     this.launcher.focus();
   }
 
+  // anew begins with a new device, after the former one was erased.
+  anew() {
+    this.#talk.stop();
+    this.#view.attachments.forget();
+    this.#start();
+  }
+
   drawn() {
     const unread = this.#talk?.unread ?? 0;
     if (this.launcher) this.#label(unread);
@@ -183,6 +190,7 @@ class DeskbridgeChat extends HTMLElement {
     addEventListener("offline", () => this.#talk?.reader.offline(), { signal });
     addEventListener("storage", (event) => { // another tab has written
       if (!event.key?.startsWith("deskbridge ")) return;
+      if (this.#talk?.isFormer) this.anew();
       this.#talk?.wake();
       this.#changed();
     }, { signal });

@@ -8,13 +8,14 @@ const dropped = new Set(["iframe", "math", "noembed", "noframes", "noscript", "o
 const attributes = { dir: /^(ltr|rtl|auto)$/i, lang: /^[a-z-]{1,40}$/i, colspan: /^\d{1,2}$/, rowspan: /^\d{1,2}$/, start: /^\d{1,6}$/ };
 const schemes = new Set(["http:", "https:", "mailto:", "tel:"]);
 
-// safeHTML makes a fragment of new elements: text and allowed elements only.
-// The parsed document is inert, nothing in it loads or runs. Where the page's
-// trusted types forbid to parse, it gives null.
-export function safeHTML(markup) {
+// safeHTML makes a fragment of new elements: text and allowed elements only, and
+// what picture gives for the address of one. The parsed document is inert,
+// nothing in it loads or runs. Where the page's trusted types forbid to parse,
+// it gives null.
+export function safeHTML(markup, picture) {
   const fragment = document.createDocumentFragment();
   try {
-    copyChildren(new DOMParser().parseFromString(trusted(markup), "text/html").body, fragment);
+    copyChildren(new DOMParser().parseFromString(trusted(markup), "text/html").body, fragment, picture);
   } catch {
     return null;
   }
@@ -28,18 +29,19 @@ function trusted(markup) {
   return policy.createHTML(markup);
 }
 
-function copyChildren(from, to) {
+function copyChildren(from, to, picture) {
   for (const node of from.childNodes) {
     if (node.nodeType === Node.TEXT_NODE) to.append(node.data);
-    else if (node.nodeType === Node.ELEMENT_NODE) copyElement(node, to);
+    else if (node.nodeType === Node.ELEMENT_NODE) copyElement(node, to, picture);
   }
 }
 
-function copyElement(from, to) {
+function copyElement(from, to, picture) {
   const name = from.localName;
+  if (name === "img") return to.append(picture?.(from.getAttribute("src")) ?? "");
   if (dropped.has(name)) return;
   const link = name === "a" && address(from.getAttribute("href"));
-  if (!link && !kept.has(name)) return copyChildren(from, to); // its text stays
+  if (!link && !kept.has(name)) return copyChildren(from, to, picture); // its text stays
   const element = document.createElement(name);
   for (const [attribute, allowed] of Object.entries(attributes)) {
     const value = from.getAttribute(attribute);
@@ -50,7 +52,7 @@ function copyElement(from, to) {
     element.target = "_blank";
     element.rel = "noopener noreferrer nofollow";
   }
-  copyChildren(from, element);
+  copyChildren(from, element, picture);
   to.append(element);
 }
 

@@ -2,12 +2,13 @@
 import { parsed } from "./logic.js";
 
 const answerWithin = 15_000; // milliseconds
-const uploadWithin = 300_000;
+export const longWithin = 300_000; // where files are sent, or everything is fetched
 
 export class Line {
-  // authorize gives a bearer token, or is nothing where none is needed.
-  constructor({ server, region, device, authorize }) {
-    Object.assign(this, { server: server.replace(/\/+$/, ""), region, device, authorize, token: null });
+  // authorize gives a bearer token, or is nothing where none is needed; secret
+  // gives the chat token, if there is one.
+  constructor({ server, region, device, authorize, secret }) {
+    Object.assign(this, { server: server.replace(/\/+$/, ""), region, device, authorize, secret, token: null });
   }
 
   address(...parts) {
@@ -21,7 +22,7 @@ export class Line {
   // ask gives {status, body, tag, retryAfter}. Status 0 means that there was no
   // answer, and the body is null where it is no JSON.
   async ask(url, options = {}) {
-    const within = options.body instanceof FormData ? uploadWithin : answerWithin;
+    const { within = options.body instanceof FormData ? longWithin : answerWithin } = options;
     try {
       const answer = await this.open(url, { ...options, signal: endOf(within) });
       const body = parsed(await answer.text());
@@ -47,7 +48,8 @@ export class Line {
   async #fetch(url, options) {
     const authorize = this.authorize();
     if (authorize) this.token ??= await authorize();
-    const headers = this.token ? { ...options.headers, Authorization: `Bearer ${this.token}` } : options.headers;
+    const secret = this.secret();
+    const headers = { ...(secret && { "X-Chat-Token": secret }), ...options.headers, ...(this.token && { Authorization: `Bearer ${this.token}` }) };
     return fetch(url, { cache: "no-store", credentials: "omit", referrerPolicy: "no-referrer", ...options, headers });
   }
 }

@@ -31,6 +31,16 @@ export class Memory {
       ofThisPage.set(key, text);
     }
   }
+
+  // forget drops everything of this place.
+  forget() {
+    for (const key of ofThisPage.keys()) if (key.startsWith(this.prefix)) ofThisPage.delete(key);
+    try {
+      for (const key of Object.keys(localStorage)) if (key.startsWith(this.prefix)) localStorage.removeItem(key);
+    } catch {
+      // It is kept nowhere else.
+    }
+  }
 }
 
 // randomID makes device ids and keys of messages. crypto.randomUUID exists on

@@ -78,14 +78,24 @@ export class Sender {
     if (this.#running) return this.#rest.wake();
     if (this.#stopped || !this.#next()) return;
     this.#running = true;
-    const work = () => this.#work();
+    await this.alone(() => this.#work());
+    this.#running = false;
+  }
+
+  // alone does something while no tab sends.
+  async alone(work) {
     try {
-      await navigator.locks.request(this.talk.memory.prefix + "sending", { signal: endOf(patience) }, work);
+      return await navigator.locks.request(this.talk.memory.prefix + "sending", { signal: endOf(patience) }, work);
     } catch {
-      await work(); // two tabs may send the same message now, but with the same key
-    } finally {
-      this.#running = false;
+      return work(); // two tabs may send the same message now, but with the same key
     }
+  }
+
+  // clear gives up all that waits.
+  clear() {
+    for (const { key } of this.waiting()) this.#files.drop(key);
+    this.#store([]);
+    this.#rest.wake();
   }
 
   wake() {
@@ -115,10 +125,11 @@ export class Sender {
     if (!files) return this.#fail(item.key, "file_gone"), null;
     const { talk } = this, since = talk.history.seq;
     if (!talk.region) await talk.learnRegion();
-    const answer = await talk.line.ask(`${talk.line.chat(talk.languageFor(item.language))}?since=${since}`, request(item, files));
+    const answer = await talk.line.ask(`${talk.line.chat(talk.languageFor(item.language))}?since=${since}`, request(item, files, talk.wantsToken));
     switch (verdict(answer.status, answer.body, Boolean(talk.line.authorize()))) {
       case "stored":
         this.trouble = "";
+        if (answer.body.chat_token) talk.memory.remember("token", answer.body.chat_token);
         talk.take(applyState(talk.history, since, answer.body));
         this.discard(item.key);
         return null;
@@ -133,8 +144,8 @@ export class Sender {
   }
 }
 
-function request(item, files) {
-  const headers = { "Idempotency-Key": item.key };
+function request(item, files, wantsToken) {
+  const headers = { "Idempotency-Key": item.key, ...(wantsToken && item.text && { "X-Chat-Token": "new" }) };
   if (files.length === 0) {
     headers["Content-Type"] = "application/json";
     return { method: "POST", headers, body: JSON.stringify({ message: item.text, force_new: item.forceNew }) };

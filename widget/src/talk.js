@@ -2,7 +2,7 @@
 // the desk and the way back. It knows no page.
 import { emptyHistory, ordered, unread, unsent } from "./logic.js";
 import { Memory, randomID } from "./memory.js";
-import { Line } from "./line.js";
+import { Line, longWithin } from "./line.js";
 import { Sender } from "./sender.js";
 import { Reader } from "./reader.js";
 
@@ -14,6 +14,7 @@ export class Talk {
   served = true; // false: the gate keeps this device out
   learned = false; // the history has been read at least once
   #typed = -typingEvery;
+  #own; // the device was made here
   #silent = new Set(); // what this server does not have
   #known;
   #learning = null;
@@ -25,11 +26,12 @@ export class Talk {
     Object.assign(this, { language, changed });
     const known = new Memory(server, region);
     if (!device && !known.recall("device")) known.remember("device", randomID());
+    this.#own = !device;
     this.device = device || known.recall("device");
     this.#known = known;
     this.region = known.recall("document"); // the region's, as it was last time
     this.memory = new Memory(server, region, this.device);
-    this.line = new Line({ server, region, device: this.device, authorize });
+    this.line = new Line({ server, region, device: this.device, authorize, secret: () => this.memory.recall("token") });
     this.sender = new Sender(this);
     this.reader = new Reader(this);
   }
@@ -47,6 +49,7 @@ export class Talk {
   }
 
   stop() {
+    clearTimeout(this.reading);
     this.sender.stop();
     this.reader.stop();
   }
@@ -79,6 +82,12 @@ export class Talk {
       this.#known.remember("document", body);
       this.changed();
     }));
+  }
+
+  // wantsToken says whether this device is to get a chat token: a page's own may
+  // be in use elsewhere too.
+  get wantsToken() {
+    return this.#own && !this.memory.recall("token");
   }
 
   // languageFor gives the code if the region has it, else the one that is shown.
@@ -143,6 +152,52 @@ export class Talk {
       this.#tell("read", { seq: this.seeing });
       this.changed();
     }, readAfter);
+  }
+
+  // --- the user's own rights
+
+  // copy gives everything that the bridge has of this device, or the code of
+  // what went wrong.
+  async copy() {
+    const { status, body } = await this.line.ask(this.line.chat(this.language(), "export"), { within: longWithin });
+    return status === 200 && body ? { document: body, code: "" } : { code: body?.code ?? "other" };
+  }
+
+  // erase has everything erased, there and here, what was not sent yet too. It
+  // gives "", or the code of what went wrong; the next try has the same key.
+  async erase() {
+    this.sender.clear();
+    this.#waited.clear();
+    const key = this.memory.recall("erasing") ?? randomID();
+    this.memory.remember("erasing", key);
+    const { status, body } = await this.sender.alone(() =>
+      this.line.ask(this.line.chat(this.language()), { method: "DELETE", headers: { "Idempotency-Key": key } }));
+    const none = status === 404 && body?.code === "chat_not_found";
+    if (!none && (status !== 202 || !body?.receipt)) return body?.code ?? "other";
+    this.stop();
+    this.memory.forget();
+    this.#known.remember("erasure", none ? null : { receipt: body.receipt, state: "pending" });
+    if (this.#own) this.#known.remember("device", randomID());
+    return "";
+  }
+
+  // isFormer says whether another tab has erased this device.
+  get isFormer() {
+    return this.#own && this.#known.recall("device") !== this.device;
+  }
+
+  // erasure is the last one of this browser: its receipt, and how far it is.
+  get erasure() {
+    return this.#known.recall("erasure");
+  }
+
+  // follow asks how far it is. Receipts are forgotten after a month.
+  async follow() {
+    const known = this.erasure;
+    if (!known) return;
+    const { status, body } = await this.line.ask(this.line.address(this.line.region, "erasures", known.receipt));
+    if (body?.code === "receipt_not_found") this.#known.remember("erasure", null);
+    else if (status === 200 && body?.state) this.#known.remember("erasure", { ...known, state: body.state });
   }
 
   // type is told when the user writes something.

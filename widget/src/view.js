@@ -3,6 +3,7 @@
 // selection and the place in the history survive.
 import { safeHTML, address } from "./html.js";
 import { Attachments, shrunk } from "./attachments.js";
+import { Rights } from "./rights.js";
 import { direction, errorText, filled, sameLanguage, textsFor } from "./texts.js";
 
 const maxText = 10_000; // characters; the server's own limit decides
@@ -30,6 +31,7 @@ const icons = {
   clip: "M7.5 8v8a4.5 4.5 0 0 0 9 0V6.5a3 3 0 0 0-6 0V15a1.5 1.5 0 0 0 3 0V8",
   send: "M3 4l19 8-19 8 2.5-7L14 12 5.5 11z",
   down: "M12 16.5 4.5 9l1.400-1.400 6.100 6.100 6.100-6.100L19.5 9z",
+  more: "M4 10h4v4H4zM10 10h4v4h-4zM16 10h4v4h-4z",
   file: "M6 2h8l5 5v13a2 2 0 0 1-2 2H6a2 2 0 0 1-2-2V4a2 2 0 0 1 2-2zm7 1.800V8h4.200z",
 };
 export const icon = (name) => h("svg", { viewBox: "0 0 24 24", "aria-hidden": "true", class: `icon ${name}` }, h("path", { d: icons[name] }));
@@ -41,10 +43,11 @@ export class View {
   #timer = null;
   #drawn = false;
 
-  // host has talk(), language(), languages(), choose(code), close().
+  // host has talk(), language(), languages(), choose(code), close(), anew().
   constructor(host) {
     this.host = host;
     this.attachments = new Attachments(() => host.talk());
+    this.rights = new Rights(host, (busy) => (this.form.inert = busy));
     this.#build();
     this.#listen();
     this.seen = new IntersectionObserver((seen) => this.#see(seen), { root: this.log, threshold: 0.4 });
@@ -55,9 +58,11 @@ export class View {
     this.panel = h("section", { class: "panel", id: "panel", part: "panel", "aria-labelledby": "title" },
       h("header", { part: "header" },
         at("title", h("h2", { id: "title" }, "Chat")),
+        this.rights.button,
+        at("shut", h("button", { id: "close", type: "button", class: "quiet round", onclick: () => this.host.close() }, icon("close"))),
         at("languages", h("select", { id: "languages", onchange: () => this.host.choose(this.languages.value) })),
-        at("fresh", h("button", { id: "new", type: "button", class: "quiet", onclick: () => this.#toggleNew() })),
-        at("shut", h("button", { id: "close", type: "button", class: "quiet round", onclick: () => this.host.close() }, icon("close")))),
+        at("fresh", h("button", { id: "new", type: "button", class: "quiet", onclick: () => this.#toggleNew() }))),
+      this.rights.panel,
       at("notice", h("p", { id: "notice", class: "notice", role: "status" })),
       h("div", { class: "middle" },
         at("log", h("div", { id: "log", class: "log", role: "log", "aria-live": "off", "aria-relevant": "additions", tabindex: "0" },
@@ -120,6 +125,7 @@ export class View {
     }
     this.#count();
     this.#showChosen();
+    this.rights.speak(say);
     this.draw();
   }
 
@@ -239,8 +245,12 @@ export class View {
 
   #body(entry) {
     const words = h("div", { dir: "auto" }); // inside, so that the bubble keeps its side
-    words.append(entry.mine ? entry.text : safeHTML(entry.html) ?? entry.text);
-    const files = entry.files.map((file) => (entry.local ? chip(file) : this.attachments.element(file, this.say)));
+    const below = new Set(entry.files), show = (file) => (entry.local ? chip(file) : this.attachments.element(file, this.say));
+    words.append(entry.mine ? entry.text : safeHTML(entry.html, (address) => {
+      const file = entry.files.find((f) => address === `attachments/${f.id}/`);
+      return below.delete(file) ? show(file) : null; // in its place, and only once
+    }) ?? entry.text);
+    const files = [...below].map(show);
     const body = h("div", { class: "body" });
     if (entry.text || !files.length) body.append(words);
     if (files.length > 0) body.append(h("ul", { class: "files", role: "list" }, ...files.map((f) => h("li", {}, f))));

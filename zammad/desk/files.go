@@ -163,11 +163,25 @@ func (d *Desk) OpenFile(ctx context.Context, r *bridge.Region, t bridge.TicketID
 	file, err := s.Articles.Open(ctx, zammad.TicketID(t), zammad.ArticleID(a), zammad.AttachmentID(f))
 	<-s.loads
 	if err != nil {
-		err = s.failed(ctx, err, ofRecord)
+		err = s.notLoaded(ctx, t, err)
 		cancel()
 		return nil, err
 	}
 	return loading{file, cancel}, nil
+}
+
+// notLoaded translates the error of a file that was not given. Of a ticket that is
+// gone Zammad says 500 (contract 2.5), so the ticket is looked for.
+func (s *site) notLoaded(ctx context.Context, t bridge.TicketID, err error) error {
+	failure := s.failed(ctx, err, ofRecord)
+	if bridge.KindOf(failure) == bridge.DeskMasked {
+		if _, err := s.Tickets.Get(ctx, zammad.TicketID(t)); err != nil {
+			if looked := s.failed(ctx, err, ofRecord); absent(looked) {
+				return looked
+			}
+		}
+	}
+	return failure
 }
 
 // loading ends what belongs to a file with it.

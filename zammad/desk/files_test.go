@@ -167,3 +167,20 @@ func TestPicturesAreFoundByTheirNames(t *testing.T) {
 		}
 	}
 }
+
+// Of a file whose ticket was deleted Zammad says 500, which is no reason to ask again.
+func TestAFileOfADeletedTicketIsGone(t *testing.T) {
+	w := newWorld(t)
+	opened, err := w.desk.Open(w.ctx, w.region, bridge.Opening{UUID: "u1", Text: "hello", Alias: "abcdefghijklmnop", Language: "de"})
+	w.must(err)
+	ticket := zammad.TicketID(opened.Ticket.ID)
+	written, err := w.agent.Articles.Create(w.ctx, zammad.NewArticle{
+		TicketID: ticket, Type: zammad.TypeNote, Body: "the form", Attachments: []zammad.File{{Filename: "a.txt", MimeType: "text/plain", Data: []byte("form")}},
+	})
+	w.must(err)
+	w.must(w.admin.Tickets.Delete(w.ctx, ticket))
+	_, err = w.desk.OpenFile(w.ctx, w.region, opened.Ticket.ID, bridge.ArticleID(written.ID), bridge.FileID(written.Attachments[0].ID))
+	if bridge.KindOf(err) != bridge.DeskGone {
+		t.Errorf("%v", err)
+	}
+}
