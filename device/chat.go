@@ -57,7 +57,7 @@ func (d *Door) await(c *gin.Context, who caller, q query, condition []string) er
 	defer done()
 	news, stop := d.Watermarks.Watch(who.region.ID, who.device)
 	defer stop()
-	over := time.NewTimer(d.within(&who, q.wait))
+	over := time.NewTimer(who.within(q.wait, d.Now()))
 	defer over.Stop()
 	for last := false; ; {
 		history, err := d.Chats.History(c.Request.Context(), who.region, who.device, q.since)

@@ -102,7 +102,7 @@ func (d *Door) streamCaller(c *gin.Context) (caller, error) {
 	if !d.seal.checkTicket(&who, ticket, d.Now()) {
 		return who, challenge(c, bridge.ErrTicketInvalid)
 	}
-	if d.expired(&who) {
+	if who.expired(d.Now()) {
 		return who, challenge(c, bridge.ErrIdentityExpired)
 	}
 	who.token, err = d.tokens.read(c.Request.Context(), &who)
@@ -111,13 +111,13 @@ func (d *Door) streamCaller(c *gin.Context) (caller, error) {
 
 // expired says whether what the caller has proved counts no more. Nor does
 // nothing, once its region has begun to ask.
-func (d *Door) expired(who *caller) bool {
-	return who.region.Settings.Identity == bridge.IdentityEnforce && d.Now().After(who.until)
+func (who *caller) expired(now time.Time) bool {
+	return who.region.Settings.Identity == bridge.IdentityEnforce && now.After(who.until)
 }
 
 // within cuts a pause at the time at which what the caller has proved ends.
-func (d *Door) within(who *caller, pause time.Duration) time.Duration {
-	if left := who.until.Sub(d.Now()); left > 0 {
+func (who *caller) within(pause time.Duration, now time.Time) time.Duration {
+	if left := who.until.Sub(now); left > 0 {
 		return min(left, pause)
 	}
 	return pause

@@ -133,7 +133,7 @@ func (s *stream) run(ctx context.Context, stopping <-chan struct{}) error {
 			s.line.end(err)
 			return nil
 		}
-		pause := s.door.within(&s.who, s.door.pace.beat)
+		pause := s.who.within(s.door.pace.beat, s.door.Now())
 		if look {
 			read, err := s.update(ctx)
 			switch {
@@ -198,7 +198,7 @@ func (d *Door) still(who *caller) *bridge.Error {
 	case !region.Served():
 		return bridge.ErrRegionOff
 	}
-	if who.region = region; d.expired(who) {
+	if who.region = region; who.expired(d.Now()) {
 		return bridge.ErrIdentityExpired
 	}
 	return nil

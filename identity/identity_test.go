@@ -271,6 +271,24 @@ func TestModes(t *testing.T) {
 	}
 }
 
+// TestHowLongATokenCounts: a minute beyond its end, as it is checked; and for no
+// time that anybody should keep, where nobody is refused.
+func TestHowLongATokenCounts(t *testing.T) {
+	t.Parallel()
+	token := sign(t, jose.HS256, "", []byte(secret), claims())
+	for mode, want := range map[bridge.IdentityMode]time.Time{bridge.IdentityOff: {}, bridge.IdentityLog: {}, bridge.IdentityEnforce: noon.Add(time.Hour + time.Minute)} {
+		r := region(func(r *bridge.Region) { r.IdentitySecret, r.Settings.Identity = secret, mode })
+		until, err := verifier(nil, atNoon).Check(t.Context(), r, deviceID, token)
+		if err != nil || !until.Equal(want) || until.IsZero() != want.IsZero() {
+			t.Errorf("%q: until %s (%v), want %s", mode, until, err, want)
+		}
+		at := func() time.Time { return want }
+		if _, err := verifier(nil, at).Check(t.Context(), r, deviceID, token); mode == bridge.IdentityEnforce && err != nil {
+			t.Errorf("in its last moment: %v", err)
+		}
+	}
+}
+
 // city is a server of keys.
 type city struct {
 	*httptest.Server
