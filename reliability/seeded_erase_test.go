@@ -102,20 +102,30 @@ func (w *world) beyond(p *phone) bool {
 	return false
 }
 
-// untilErased waits for the daily try of what Zammad has refused ten times.
+// untilErased waits until every erasure is done or has failed, and for the daily
+// try of one that has.
 func (w *world) untilErased() error {
-	counts, err := w.raw.Unerased(context.Background())
-	if err != nil {
-		return err
-	}
-	for _, n := range counts {
-		if n.Failed > 0 {
+	for range 40 {
+		counts, err := w.raw.Unerased(context.Background())
+		if err != nil {
+			return err
+		}
+		failed, waiting := false, false
+		for _, n := range counts {
+			failed, waiting = failed || n.Failed > 0, waiting || n.Pending > n.Failed
+		}
+		switch {
+		case waiting:
+			w.clock.jump(5 * time.Minute)
+			<-time.After(6 * time.Second)
+			continue
+		case failed:
 			w.clock.jump(25 * time.Hour)
 			<-time.After(5 * time.Minute)
-			return nil
 		}
+		return nil
 	}
-	return nil
+	return nil // checkErased tells
 }
 
 // checkErased: every erasure comes to its end, after which nothing in Zammad
