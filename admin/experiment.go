@@ -140,7 +140,8 @@ func (d numbers) experimentCSV(r *Request) error {
 	if err != nil {
 		return err
 	}
-	table := NewSpreadsheet(r, fmt.Sprintf("%s-%s.csv", r.Region.Slug, d.Now().UTC().Format(time.DateOnly)),
+	r.attach(fmt.Sprintf("%s-%s.csv", r.Region.Slug, d.Now().UTC().Format(time.DateOnly)), "text/csv")
+	table := NewCSV(r.Writer, r.Language,
 		r.T("experiment.csv_day"), r.T("experiment.csv_group"), r.T("experiment.share"), r.T("experiment.asked"), r.T("experiment.opened"), r.T("experiment.chats"),
 		r.T("experiment.messages"), r.T("experiment.answered"), r.T("experiment.csv_median"))
 	for _, day := range c.Cohorts {

@@ -3,6 +3,7 @@ package admin
 import (
 	"errors"
 	"fmt"
+	"mime"
 	"net/http"
 	"net/url"
 	"strings"
@@ -73,6 +74,12 @@ func (r *Request) Done(path, key string) error {
 	}
 	r.Redirect(http.StatusSeeOther, path)
 	return nil
+}
+
+// attach makes the answer a file to keep, of a kind of text.
+func (r *Request) attach(name, kind string) {
+	r.Header("Content-Type", kind+"; charset=utf-8")
+	r.Header("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": name}))
 }
 
 // Path makes a path about the request's region: Path("gate/").
