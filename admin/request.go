@@ -135,10 +135,15 @@ func (r *Request) fail(err error) {
 	case errors.Is(err, errForbidden):
 		status, key = http.StatusForbidden, "error.forbidden"
 	default:
-		if known = server.Resolve(err); known.Status < http.StatusInternalServerError {
-			status, key = known.Status, "error.request"
-		} else {
-			status = known.Status
+		known = server.Resolve(err)
+		switch status = known.Status; {
+		case status == http.StatusNotFound:
+			key = "error.not_found"
+		case status == http.StatusMethodNotAllowed:
+			key = "error.method"
+		case status < http.StatusInternalServerError:
+			key = "error.request"
+		default:
 			_ = r.Error(err) // for the log
 		}
 	}
