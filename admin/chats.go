@@ -99,7 +99,7 @@ func (d chatList) listed(r *Request, entries []bridge.ChatEntry) []listed {
 	}
 	for i, e := range entries {
 		c := listed{
-			ID: e.ID, Language: e.Language, State: states[e.TicketState], Closed: e.TicketState == bridge.TicketClosed, Name: r.T("chats.number", e.ID),
+			ID: e.ID, Language: e.Language, State: states[e.TicketState], Closed: e.TicketState == bridge.TicketClosed, Name: r.T("chats.number", fmt.Sprint(e.ID)),
 			Opened: moment(r.Language, e.OpenedAt, zone), OpenedAt: e.OpenedAt.Format(time.RFC3339),
 			Last: moment(r.Language, e.LastMessageAt, zone), LastAt: e.LastMessageAt.Format(time.RFC3339),
 		}
@@ -110,7 +110,7 @@ func (d chatList) listed(r *Request, entries []bridge.ChatEntry) []listed {
 			c.Queued = r.T("chats.queued", span(r, now.Sub(e.QueuedSince)))
 		}
 		if e.Ticket != 0 {
-			c.URL, c.Ticket = d.TicketURL(r.Region, e.Ticket), r.T("chats.in_zammad", e.Ticket)
+			c.URL, c.Ticket = d.TicketURL(r.Region, e.Ticket), r.T("chats.in_zammad", fmt.Sprint(e.Ticket))
 		}
 		switch {
 		case e.Failed > 0 && e.FailCode == bridge.FailAttachment:
