@@ -22,7 +22,7 @@ type AlertDeps struct {
 	// Test sends a test notice by a region's settings.
 	Test func(ctx context.Context, r *bridge.Region) []bridge.AlertChannel
 	// Refuses says why an address may not be connected to, as the end of a text
-	// key "alerts.address."; empty: it may.
+	// key "alerts.fault."; empty: it may.
 	Refuses func(ctx context.Context, address string) string
 	Mail    bool // there is a mail server
 }
@@ -166,7 +166,7 @@ func (d alerts) reachable(r *Request, set bridge.AlertSettings, problems map[str
 			continue
 		}
 		if why := d.Alerts.Refuses(r.Request.Context(), a.typed); why != "" {
-			key := "alerts.address." + why
+			key := "alerts.fault." + why
 			problems[a.field] = r.T(key)
 		}
 	}

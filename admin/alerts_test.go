@@ -51,10 +51,18 @@ func TestAlertsAreSavedAndTried(t *testing.T) {
 	page = admin.get(northAlerts+"?done=saved").is(http.StatusOK).says("Saved.", "One is stored; it is never shown").lacks("hunter2")
 
 	tested := admin.post(northAlerts+"test/", url.Values{}).is(http.StatusOK).
-		says("What became of the test", "a@town.example: has not arrived", "smtp.host", "Webhook: has arrived", "ntfy: has not arrived", "503").lacks("hunter2")
+		says("What became of the test", "a@town.example: has not arrived This installation has no mail server", "smtp.host", "Webhook: has arrived", "ntfy: has not arrived The receiver can take nothing at the moment", "503").lacks("hunter2")
 	if got.Load() != 2 || strings.Contains(tested.text(), "/hook") {
 		t.Errorf("%d requests; %s", got.Load(), tested.text())
 	}
+
+	id, err := w.app.Store.AddStaff(t.Context(), staff.Person{Login: "gerda", Name: "Gerda", Role: staff.RegionAdmin, Language: "de", Regions: []bridge.RegionID{w.north.ID}}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	german := w.stranger()
+	german.signIn(id)
+	german.post(northAlerts+"test/", url.Values{}).is(http.StatusOK).says("a@town.example: nicht angekommen Diese Installation hat keinen Mailserver", "ntfy: nicht angekommen Der Empfänger kann gerade nichts annehmen")
 
 	noted, err := w.app.Store.Audit(t.Context(), bridge.AuditQuery{Action: "region.change", Limit: 1})
 	if err != nil || len(noted) != 1 || noted[0].Actor.Name != "admin" {

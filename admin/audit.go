@@ -3,7 +3,6 @@ package admin
 import (
 	"fmt"
 	"html/template"
-	"mime"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -179,9 +178,9 @@ func (p auditPages) export(r *Request) error {
 	if len(wrong) > 0 {
 		return errNotFound
 	}
-	format, kind := AuditCSV, "text/csv; charset=utf-8"
+	format, kind := AuditCSV, "text/csv"
 	if r.Query("format") == string(AuditLines) {
-		format, kind = AuditLines, "application/jsonl; charset=utf-8"
+		format, kind = AuditLines, "application/jsonl"
 	}
 	name := "audit-"
 	if r.Region != nil {
@@ -189,9 +188,7 @@ func (p auditPages) export(r *Request) error {
 	} else if filter.Region != "" {
 		name += filter.Region + "-"
 	}
-	name += p.Now().In(r.Zone()).Format(time.DateOnly) + "." + string(format)
-	r.Header("Content-Type", kind)
-	r.Header("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": name}))
+	r.attach(name+p.Now().In(r.Zone()).Format(time.DateOnly)+"."+string(format), kind)
 	slug := func(id bridge.RegionID) (string, bool) {
 		region, ok := p.Regions.ByID(id)
 		if !ok {
@@ -199,7 +196,7 @@ func (p auditPages) export(r *Request) error {
 		}
 		return region.Slug, true
 	}
-	err := ExportAudit(r.Request.Context(), r.Writer, format, p.Audit, slug, q)
+	err := ExportAudit(r.Request.Context(), r.Writer, format, r.Language, p.Audit, slug, q)
 	if err == nil {
 		return nil
 	}

@@ -112,9 +112,19 @@ func TestTheAuditIsExported(t *testing.T) {
 		if got := a.header.Get("Content-Disposition"); !strings.HasPrefix(got, "attachment; filename=audit-20") || !strings.HasSuffix(got, ".csv") {
 			t.Errorf("disposition %q", got)
 		}
-		rows, err := csv.NewReader(strings.NewReader(a.body)).ReadAll()
-		if err != nil || len(rows) != more+1 || rows[1][7] != "job119" || rows[1][4] != "'=HYPERLINK(1)" || rows[2][4] != `plain, "name"` || rows[1][8] != "dry_run: true" {
+		plain, marked := strings.CutPrefix(a.body, "\ufeff")
+		rows, err := csv.NewReader(strings.NewReader(plain)).ReadAll()
+		if err != nil || !marked || len(rows) != more+1 || rows[1][7] != "job119" || rows[1][4] != "'=HYPERLINK(1)" || rows[2][4] != `plain, "name"` || rows[1][8] != "dry_run: true" {
 			t.Errorf("%d rows, %v", len(rows), err)
+		}
+		id, err := w.app.Store.AddStaff(t.Context(), staff.Person{Login: "gerda", Name: "Gerda", Role: staff.Operator, Language: "de"}, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		german := w.stranger()
+		german.signIn(id)
+		if a := german.get("/admin/audit/export/?format=csv&action=job.").is(http.StatusOK); !strings.HasPrefix(a.body, "\ufeffid;at;") || !strings.Contains(a.body, ";'=HYPERLINK(1);") {
+			t.Errorf("in German it begins with %.60q", a.body)
 		}
 		a = eva.get("/admin/regions/north/audit/export/?format=jsonl&action=letter").is(http.StatusOK)
 		var e struct {

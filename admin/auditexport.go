@@ -35,9 +35,9 @@ type auditLine struct {
 }
 
 // ExportAudit writes every entry that a query finds, the newest first, while it
-// reads them. region gives the slug of a region; a removed one has none, and is
-// written as its number.
-func ExportAudit(ctx context.Context, w io.Writer, format AuditFormat, store bridge.AuditStore, region func(bridge.RegionID) (string, bool), q bridge.AuditQuery) error {
+// reads them; a table for a reader of a language, as NewCSV has it. region gives
+// the slug of a region; a removed one has none, and is written as its number.
+func ExportAudit(ctx context.Context, w io.Writer, format AuditFormat, language string, store bridge.AuditStore, region func(bridge.RegionID) (string, bool), q bridge.AuditQuery) error {
 	line := func(e bridge.AuditEntry) auditLine {
 		l := auditLine{e.ID, e.At, e.Actor.Kind, e.Actor.ID, e.Actor.Name, "", e.Action, e.Subject, e.Changes}
 		if e.Region != 0 {
@@ -53,7 +53,7 @@ func ExportAudit(ctx context.Context, w io.Writer, format AuditFormat, store bri
 		out.SetEscapeHTML(false)
 		return bridge.EachEntry(ctx, store, q, func(e bridge.AuditEntry) error { return out.Encode(line(e)) })
 	}
-	table := NewCSV(w, "id", "at", "actor_kind", "actor_id", "actor", "region", "action", "subject", "changes")
+	table := NewCSV(w, language, "id", "at", "actor_kind", "actor_id", "actor", "region", "action", "subject", "changes")
 	err := bridge.EachEntry(ctx, store, q, func(e bridge.AuditEntry) error {
 		l := line(e)
 		return table.Row(l.ID, l.At, l.Kind, l.ActorID, l.Actor, l.Region, l.Action, l.Subject, ChangesText(l.Changes))

@@ -127,7 +127,7 @@ func actions(r *Request, e *bridge.ChatEntry) template.HTML {
 	if e.TicketState != bridge.TicketClosed {
 		list = markup(link, base, "close", r.T("chats.close"), name) + " "
 	}
-	return markup(`<td class="actions">%s</td>`, list+markup(link, base, "erase", r.T("chats.erase"), name))
+	return markup(`<td>%s</td>`, list+markup(link, base, "erase", r.T("chats.erase"), name))
 }
 
 // chatsOfDevice finds the chats of a device whose id somebody typed in. It comes

@@ -1,48 +1,34 @@
 package admin
 
 import (
+	"bufio"
 	"encoding/csv"
 	"fmt"
 	"io"
-	"mime"
-	"net/http"
 	"strings"
 	"time"
 	"unicode/utf8"
 )
 
-// CSV writes a table for spreadsheets (RFC 4180, UTF-8, comma, CRLF) row by row,
-// so that it may be longer than memory: on a response, rows leave as the buffer
-// fills. Call Flush at the end. It is for one goroutine.
+// CSV writes a table for spreadsheets (RFC 4180, UTF-8, CRLF) row by row, so that
+// it may be longer than memory: on a response, rows leave as the buffer fills.
+// Call Flush at the end. It is for one goroutine.
 //
-//	table := NewCSV(w, "day", "opened")
+//	table := NewCSV(w, "en", "day", "opened")
 //	err := table.Row("2026-11-26", 12) // and so on
 //	err = table.Flush()
 type CSV struct{ w *csv.Writer }
 
-// NewCSV begins a table with its head. An error of writing it comes with the
-// next Row or Flush.
-func NewCSV(w io.Writer, head ...string) *CSV {
-	c := &CSV{csv.NewWriter(w)}
-	c.w.UseCRLF = true
-	cells := make([]any, len(head))
-	for i, name := range head {
-		cells[i] = name
-	}
-	_ = c.Row(cells...) // csv.Writer keeps its error
-	return c
-}
-
-// NewSpreadsheet begins a table that people open with a click: as a file of that
-// name, with a byte order mark, without which Excel takes UTF-8 for something
-// else, and in German with semicolons, since its numbers have commas.
-func NewSpreadsheet(r *Request, name string, head ...string) *CSV {
-	r.Header("Content-Type", "text/csv; charset=utf-8")
-	r.Header("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": name}))
-	r.Status(http.StatusOK)
-	_, _ = io.WriteString(r.Writer, "\ufeff") // an error comes again with the table's
-	c := &CSV{csv.NewWriter(r.Writer)}
-	if c.w.UseCRLF = true; r.Language == "de" {
+// NewCSV begins a table with its head, for a reader of a language. It begins with
+// a byte order mark, without which Excel takes UTF-8 for something else, and its
+// cells are separated by commas; in German by semicolons, since numbers have
+// commas there. Nothing leaves before the buffer is full or Flush is called, and
+// an error of writing comes then.
+func NewCSV(w io.Writer, language string, head ...string) *CSV {
+	out := bufio.NewWriter(w) // the buffer of csv.Writer too
+	_, _ = out.WriteString("\ufeff")
+	c := &CSV{csv.NewWriter(out)}
+	if c.w.UseCRLF = true; language == "de" {
 		c.w.Comma = ';'
 	}
 	cells := make([]any, len(head))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/csv"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -12,10 +13,40 @@ import (
 	"pgregory.net/rapid"
 )
 
+// marked takes the byte order mark from the beginning of a table.
+func marked(t rapid.TB, table *bytes.Buffer) io.Reader {
+	t.Helper()
+	rest, found := bytes.CutPrefix(table.Bytes(), []byte("\xef\xbb\xbf"))
+	if !found {
+		t.Fatalf("the table begins with %q and no byte order mark", table.String()[:min(table.Len(), 10)])
+	}
+	return bytes.NewReader(rest)
+}
+
+// What a spreadsheet needs to read umlauts and columns: a byte order mark, once,
+// and in German semicolons, which are then in quotation marks where they are text.
+func TestCSVForSpreadsheets(t *testing.T) {
+	t.Parallel()
+	for language, want := range map[string]string{
+		"en": "\ufeffGröße,b\r\n\"1,5\",x;y\r\n'=1,z\r\n",
+		"de": "\ufeffGröße;b\r\n1,5;\"x;y\"\r\n'=1;z\r\n",
+	} {
+		var out bytes.Buffer
+		table := NewCSV(&out, language, "Größe", "b")
+		err := errors.Join(table.Row("1,5", "x;y"), table.Row("=1", "z"))
+		if out.Len() != 0 {
+			t.Errorf("%s: %q left before there was anything to say", language, out.String())
+		}
+		if err := errors.Join(err, table.Flush()); err != nil || out.String() != want {
+			t.Errorf("%s: %q, %v", language, out.String(), err)
+		}
+	}
+}
+
 func TestCSVIsNoFormula(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	table := NewCSV(&out, "name", "=head")
+	table := NewCSV(&out, "en", "name", "=head")
 	rows := [][]any{
 		{"=1+1", "+1"}, {"-1", "@SUM(A1)"}, {"\t=1", "\r=1"}, {"\n=1", "＝1"}, {"＋1", "－1"}, {"＠1", `=HYPERLINK("http://x","y")`},
 		{"a=1", " plain"}, {"", nil}, {-5, -2.5}, {int64(-7), time.Time{}}, {time.Date(2026, 11, 26, 1, 0, 0, 0, time.FixedZone("CET", 3600)), "Ü, \"quoted\"\r\nline"},
@@ -28,7 +59,7 @@ func TestCSVIsNoFormula(t *testing.T) {
 	if err := table.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	got, err := csv.NewReader(&out).ReadAll()
+	got, err := csv.NewReader(marked(t, &out)).ReadAll()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,11 +80,11 @@ func TestCSVKeepsTexts(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		cell := rapid.String().Filter(func(s string) bool { return !strings.Contains(s, "\r") }).Draw(r, "cell")
 		var out bytes.Buffer
-		table := NewCSV(&out, "a", "b")
+		table := NewCSV(&out, "en", "a", "b")
 		if err := errors.Join(table.Row(cell, "end"), table.Flush()); err != nil {
 			r.Fatal(err)
 		}
-		rows, err := csv.NewReader(&out).ReadAll()
+		rows, err := csv.NewReader(marked(r, &out)).ReadAll()
 		if err != nil {
 			r.Fatal(err)
 		}
@@ -73,7 +104,7 @@ func (full) Write([]byte) (int, error) { return 0, errors.New("gone") }
 
 func TestCSVTellsThatNobodyReads(t *testing.T) {
 	t.Parallel()
-	table := NewCSV(full{}, "head")
+	table := NewCSV(full{}, "en", "head")
 	if err := table.Flush(); err == nil {
 		t.Error("the head was lost without a word")
 	}

@@ -121,9 +121,10 @@ func (d *Door) routes() []route {
 	)
 }
 
-// Lost answers for paths of the console that do not exist.
-func (d *Door) Lost(c *gin.Context) {
-	d.enter(route{need: staff.Anybody, handle: func(*Request) error { return errNotFound }})(c)
+// Lost answers for paths of the console that do not exist, or do not take the
+// method of the request, which is what the error says.
+func (d *Door) Lost(c *gin.Context, err error) {
+	d.enter(route{need: staff.Anybody, handle: func(*Request) error { return err }})(c)
 }
 
 // Routes mounts the console.

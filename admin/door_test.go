@@ -158,3 +158,56 @@ func TestSessionTokensAreRandom(t *testing.T) {
 		seen[string(token)] = true
 	}
 }
+
+// TestWrongAddressesAndMethodsArePages: whoever opens what cannot be opened gets a
+// page in their language, signed in or not, with all that guards a page; what is
+// beside the console is answered as before.
+func TestWrongAddressesAndMethodsArePages(t *testing.T) {
+	w := oneWorld(t)
+	id, err := w.app.Store.AddStaff(t.Context(), staff.Person{Login: "gerda", Name: "Gerda", Role: staff.Operator, Language: "de"}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	german := w.stranger()
+	german.signIn(id)
+	english := w.person("english", staff.Operator)
+	same := http.Header{"Origin": {w.origin}, "Sec-Fetch-Site": {"same-origin"}, "Accept-Language": {"en"}}
+	for _, c := range []struct {
+		method, path string
+		status       int
+		allow        string
+	}{
+		{http.MethodGet, "/admin/none/", http.StatusNotFound, ""},
+		{http.MethodGet, "/admin/regions/north/none/", http.StatusNotFound, ""},
+		{http.MethodGet, "/admin/team/rooms/99999/", http.StatusNotFound, ""},
+		{http.MethodGet, "/admin/sign-out/", http.StatusMethodNotAllowed, "POST"},
+		{http.MethodGet, "/admin/regions/north/alerts/test/", http.StatusMethodNotAllowed, "POST"},
+		{http.MethodGet, "/admin/regions/%3Cscript%3E/alerts/test/", http.StatusMethodNotAllowed, "POST"},
+		{http.MethodDelete, "/admin/", http.StatusMethodNotAllowed, "GET"},
+		{http.MethodPost, "/admin", http.StatusMethodNotAllowed, "GET"},
+		{http.MethodPut, "/admin/static/console.css", http.StatusMethodNotAllowed, "GET"},
+	} {
+		words := map[int][2]string{
+			http.StatusNotFound:         {"Diese Seite gibt es nicht", "There is no such page"},
+			http.StatusMethodNotAllowed: {"Diese Adresse ist nicht zum Öffnen da", "This address is not there to be opened"},
+		}[c.status]
+		for i, b := range []*browser{german, english, w.stranger()} {
+			if i == 2 && strings.Contains(c.path, "rooms") {
+				continue // to the sign-in
+			}
+			a := b.do(c.method, c.path, nil, same).is(c.status).says(words[min(i, 1)]).lacks("path_not_found", "method_not_allowed", "<script>")
+			a.guarded(c.path)
+			if kind := a.header.Get("Content-Type"); kind != "text/html; charset=utf-8" || a.header.Get("Allow") != c.allow {
+				t.Errorf("%s %s: %s, allows %q", c.method, c.path, kind, a.header.Get("Allow"))
+			}
+			if lang := [...]string{"de", "en", "en"}[i]; !strings.Contains(a.body, `<html lang="`+lang+`"`) {
+				t.Errorf("%s %s is not in %s", c.method, c.path, lang)
+			}
+		}
+	}
+	for _, path := range []string{"/administration/", "/api/v3/none/"} {
+		if a := w.stranger().get(path).is(http.StatusNotFound); !strings.HasPrefix(a.body, "{") {
+			t.Errorf("%s is no page of the console: %s", path, a.body)
+		}
+	}
+}

@@ -2,9 +2,10 @@ package admin
 
 import (
 	"fmt"
-	"regexp"
+	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"deskbridge/bridge"
@@ -15,36 +16,28 @@ import (
 // kept no longer than the last.
 var experimentDays = [...]int{7, 30, 90}
 
-// The names in the audit of the gate's percentage and of its plan, which names
-// the times of its steps.
-const (
-	shareField = "percentage"
-	planField  = "ramp"
-)
-
-var planTime = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z`)
-
-// changesRead is how many changes are looked through for the last one of the
-// percentage.
-const changesRead = 500
-
 // compared is a comparison over a span of time.
 type compared struct {
 	Days     int
 	AllDays  []int
 	From     time.Time // when the count begins
-	Changed  bool      // it begins with the last change of the percentage, which was within the days
 	Cohorts  []bridge.Cohort
 	Arms     []arm // served, unserved
 	Apart    int
+	Shares   []share // that were in force, in the order in which they came
+	Unknown  int     // devices of which it is not known by which share they were drawn
 	Split    experiment.SplitVerdict
 	Verdict  experiment.Verdict // on opening a chat
 	Low      float64            // of the difference, in percentage points
 	High     float64
-	InOf     [2]int // who was let in, of how many
-	Share    float64
 	Sentence string // about the split
 }
+
+// share are the devices that were drawn by one percentage.
+type share struct{ bridge.Drawn }
+
+// Expected is how many of them should have been let in.
+func (s share) Expected() int { return int(math.Round(s.Percentage / 100 * float64(s.Of))) }
 
 // arm is one side of the comparison in words.
 type arm struct {
@@ -58,19 +51,13 @@ type arm struct {
 
 // compare counts a region's experiment.
 func (d numbers) compare(r *Request) (compared, error) {
-	c := compared{Days: experimentDays[1], AllDays: experimentDays[:], Share: r.Region.PercentageAt(d.Now())}
+	c := compared{Days: experimentDays[1], AllDays: experimentDays[:]}
 	if days, err := strconv.Atoi(r.Query("days")); err == nil && slices.Contains(c.AllDays, days) {
 		c.Days = days
 	}
 	now := d.Now()
 	c.From = midnight(now.UTC()).AddDate(0, 0, 1-c.Days)
-	changed, err := d.shareSince(r)
-	if err != nil {
-		return c, err
-	}
-	if changed.After(c.From) {
-		c.From, c.Changed = changed, true
-	}
+	var err error
 	if c.Cohorts, err = d.Experiment.Cohorts(r.Request.Context(), r.Region.ID, c.From, now); err != nil {
 		return c, err
 	}
@@ -79,48 +66,45 @@ func (d numbers) compare(r *Request) (compared, error) {
 		served.Add(day.Served)
 		unserved.Add(day.Unserved)
 		c.Apart += day.Apart
+		for _, drawn := range day.Drawn {
+			c.Shares = addShare(c.Shares, drawn)
+		}
 	}
 	c.Arms = []arm{inWords(r, "served", served), inWords(r, "unserved", unserved)}
-	split := experiment.Split{In: served.Asked, Of: served.Asked + unserved.Asked, Share: c.Share / 100}
-	c.Split, c.InOf = split.Verdict(), [2]int{split.In, split.Of}
-	if sentence := "experiment.split." + string(c.Split); c.Split == experiment.SplitNobody {
-		c.Sentence = r.T(sentence)
-	} else {
-		c.Sentence = r.T(sentence, split.Of, split.In, c.Share)
-	}
+	c.judgeSplit(r, served.Asked+unserved.Asked)
 	opened, others := experiment.Share{Yes: served.Opened, Of: served.Asked}, experiment.Share{Yes: unserved.Opened, Of: unserved.Asked}
 	_, i := experiment.Difference(opened, others)
 	c.Verdict, c.Low, c.High = experiment.Compare(opened, others), 100*i.Low, 100*i.High
 	return c, nil
 }
 
-// shareSince says since when the percentage is what it is, as far as the audit
-// tells; the zero time if it does not.
-func (d numbers) shareSince(r *Request) (time.Time, error) {
-	entries, err := d.Audit.Audit(r.Request.Context(), bridge.AuditQuery{Regions: []bridge.RegionID{r.Region.ID}, Limit: changesRead})
-	var since time.Time
-	for _, e := range entries {
-		for _, c := range e.Changes {
-			switch c.Field {
-			case shareField:
-				since = later(since, e.At)
-			case planField: // each of its steps that has come was a change
-				for _, text := range planTime.FindAllString(c.From+" "+c.To, -1) {
-					if step, wrong := time.Parse(time.RFC3339, text); wrong == nil && !step.After(d.Now()) {
-						since = later(since, step)
-					}
-				}
-			}
-		}
+// addShare adds what one day brought.
+func addShare(all []share, drawn bridge.Drawn) []share {
+	i := slices.IndexFunc(all, func(s share) bool { return s.Percentage == drawn.Percentage })
+	if i < 0 {
+		return append(all, share{drawn})
 	}
-	return since, err
+	all[i].In, all[i].Of = all[i].In+drawn.In, all[i].Of+drawn.Of
+	return all
 }
 
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
+// judgeSplit says whether as many were let in as the shares of their days let
+// expect.
+func (c *compared) judgeSplit(r *Request, asked int) {
+	var split experiment.Split
+	c.Unknown = asked
+	for _, s := range c.Shares {
+		split = append(split, experiment.Draw{In: s.In, Of: s.Of, Share: s.Percentage / 100})
+		c.Unknown -= s.Of
 	}
-	return a
+	c.Split = split.Verdict()
+	sentence := "experiment.split." + string(c.Split)
+	if c.Split == experiment.SplitNobody || c.Split == experiment.SplitNoLot {
+		c.Sentence = r.T(sentence)
+		return
+	}
+	in, of, expected := split.Lots()
+	c.Sentence = r.T(sentence, of, in, int(math.Round(expected)))
 }
 
 // inWords puts a side into words.
@@ -156,16 +140,21 @@ func (d numbers) experimentCSV(r *Request) error {
 	if err != nil {
 		return err
 	}
-	table := NewSpreadsheet(r, fmt.Sprintf("%s-%s.csv", r.Region.Slug, d.Now().UTC().Format(time.DateOnly)),
-		r.T("experiment.csv_day"), r.T("experiment.csv_group"), r.T("experiment.asked"), r.T("experiment.opened"), r.T("experiment.chats"),
+	r.attach(fmt.Sprintf("%s-%s.csv", r.Region.Slug, d.Now().UTC().Format(time.DateOnly)), "text/csv")
+	table := NewCSV(r.Writer, r.Language,
+		r.T("experiment.csv_day"), r.T("experiment.csv_group"), r.T("experiment.share"), r.T("experiment.asked"), r.T("experiment.opened"), r.T("experiment.chats"),
 		r.T("experiment.messages"), r.T("experiment.answered"), r.T("experiment.csv_median"))
 	for _, day := range c.Cohorts {
+		var shares []string
+		for _, drawn := range day.Drawn {
+			shares = append(shares, r.T("experiment.percentage", drawn.Percentage))
+		}
 		for _, side := range []arm{{Key: "served", Arm: day.Served}, {Key: "unserved", Arm: day.Unserved}} {
 			group, median := "experiment.arm."+side.Key, any(nil)
 			if m := experiment.MedianOf(side.FirstAnswers); m.N > 0 {
 				median = int(m.Value.Round(time.Minute) / time.Minute)
 			}
-			if err := table.Row(day.Day, r.T(group), side.Asked, side.Opened, side.Chats, side.Messages, side.Answered, median); err != nil {
+			if err := table.Row(day.Day, r.T(group), strings.Join(shares, ", "), side.Asked, side.Opened, side.Chats, side.Messages, side.Answered, median); err != nil {
 				return fmt.Errorf("write the table: %w", err)
 			}
 		}

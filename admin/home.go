@@ -20,9 +20,13 @@ func (d *Door) homeRoutes() []route {
 
 // home lists the regions that the person may see, and how each stands.
 func (d *Door) home(r *Request) error {
-	standings, err := numbers{d}.standings(r, r.Person.Sees(d.Regions.All()))
+	page, err := cut(r, r.Person.Sees(d.Regions.All()))
 	if err != nil {
 		return err
 	}
-	return r.Show("home", struct{ Regions []standing }{standings})
+	standings, err := numbers{d}.standings(r, page.Rows)
+	if err != nil {
+		return err
+	}
+	return r.Show("home", pageOf[standing]{standings, page.Earlier, page.Later})
 }

@@ -31,31 +31,23 @@ func (d people) routes() []route {
 	}
 }
 
-// peoplePage is how many accounts a page lists.
-const peoplePage = 50
-
 // list lists accounts.
 func (d people) list(r *Request) error {
 	all, err := d.Accounts.Store.Staff(r.Request.Context())
 	if err != nil {
 		return err
 	}
-	page, err := strconv.Atoi(r.DefaultQuery("page", "1"))
-	if err != nil || page < 1 || (page-1)*peoplePage >= max(len(all), 1) {
-		return errNotFound
+	page, err := cut(r, all)
+	if err != nil {
+		return err
 	}
-	from := (page - 1) * peoplePage
 	data := struct {
-		People         []staff.Account
-		Earlier, Later int // pages; 0: none
-		Now            time.Time
-		Regions        map[staff.ID][]string // names, by person
-	}{People: all[from:min(from+peoplePage, len(all))], Earlier: page - 1, Now: d.Now(), Regions: make(map[staff.ID][]string)}
-	for i := range data.People {
-		data.Regions[data.People[i].ID] = d.regionNames(&data.People[i])
-	}
-	if from+peoplePage < len(all) {
-		data.Later = page + 1
+		pageOf[staff.Account]
+		Now     time.Time
+		Regions map[staff.ID][]string // names, by person
+	}{page, d.Now(), make(map[staff.ID][]string)}
+	for i := range data.Rows {
+		data.Regions[data.Rows[i].ID] = d.regionNames(&data.Rows[i])
 	}
 	return r.Show("people", data)
 }

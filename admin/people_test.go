@@ -191,9 +191,9 @@ func TestListsOfAccountsArePaged(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	boss.get("/admin/staff/").is(http.StatusOK).says("p00", "p48", "More").lacks("p49")
-	boss.get("/admin/staff/?page=2").is(http.StatusOK).says("p49", "p59", "Back").lacks("p48")
-	for _, page := range []string{"0", "3", "-1", "x", "99999999999999999999"} {
+	boss.get("/admin/staff/").is(http.StatusOK).says("p00", "p48", "Next page").lacks("p49")
+	boss.get("/admin/staff/?page=2").is(http.StatusOK).says("p49", "p59", "Previous page").lacks("p48")
+	for _, page := range []string{"0", "3", "-1", "x", "9223372036854775807", "99999999999999999999"} {
 		boss.get("/admin/staff/?page=" + page).is(http.StatusNotFound)
 	}
 }

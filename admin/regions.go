@@ -31,14 +31,21 @@ func (d regionsDoor) routes() []route {
 
 // regionsPage is the list with the form below it.
 type regionsPage struct {
-	Regions               []*bridge.Region
+	pageOf[*bridge.Region]
 	Slug, Name, Languages string
 	Faults                map[string]string // by field
 }
 
 // regionList lists all regions.
 func (d regionsDoor) regionList(r *Request) error {
-	return r.Show("regions", regionsPage{Regions: d.Regions.All(), Languages: "de Deutsch\nen English"})
+	return d.showRegions(r, http.StatusOK, regionsPage{Languages: "de Deutsch\nen English"})
+}
+
+func (d regionsDoor) showRegions(r *Request, status int, page regionsPage) (err error) {
+	if page.pageOf, err = cut(r, d.Regions.All()); err != nil {
+		return err
+	}
+	return r.ShowStatus(status, "regions", page)
 }
 
 // addRegion adds a region that is switched off: it has no Zammad yet.
@@ -60,11 +67,11 @@ func (d regionsDoor) addRegion(r *Request) error {
 		}
 	}
 	if errs != nil {
-		page := regionsPage{Regions: d.Regions.All(), Slug: form.Get("slug"), Name: form.Get("name"), Languages: form.Get("languages"), Faults: map[string]string{}}
+		page := regionsPage{Slug: form.Get("slug"), Name: form.Get("name"), Languages: form.Get("languages"), Faults: map[string]string{}}
 		for _, e := range errs {
 			page.Faults[e.Field] = strings.TrimSpace(page.Faults[e.Field] + " " + r.fault(e))
 		}
-		return r.ShowStatus(http.StatusUnprocessableEntity, "regions", page)
+		return d.showRegions(r, http.StatusUnprocessableEntity, page)
 	}
 	if err := d.Regions.Reload(r.Request.Context()); err != nil {
 		return err

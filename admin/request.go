@@ -3,6 +3,7 @@ package admin
 import (
 	"errors"
 	"fmt"
+	"mime"
 	"net/http"
 	"net/url"
 	"strings"
@@ -75,6 +76,12 @@ func (r *Request) Done(path, key string) error {
 	return nil
 }
 
+// attach makes the answer a file to keep, of a kind of text.
+func (r *Request) attach(name, kind string) {
+	r.Header("Content-Type", kind+"; charset=utf-8")
+	r.Header("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": name}))
+}
+
 // Path makes a path about the request's region: Path("gate/").
 func (r *Request) Path(rest string) string { return regionPath(r.Region, rest) }
 
@@ -137,10 +144,15 @@ func (r *Request) fail(err error) {
 	case errors.Is(err, errForbidden):
 		status, key = http.StatusForbidden, "error.forbidden"
 	default:
-		if known = server.Resolve(err); known.Status < http.StatusInternalServerError {
-			status, key = known.Status, "error.request"
-		} else {
-			status = known.Status
+		known = server.Resolve(err)
+		switch status = known.Status; {
+		case status == http.StatusNotFound:
+			key = "error.not_found"
+		case status == http.StatusMethodNotAllowed:
+			key = "error.method"
+		case status < http.StatusInternalServerError:
+			key = "error.request"
+		default:
 			_ = r.Error(err) // for the log
 		}
 	}

@@ -230,9 +230,15 @@ func (d settingsDoor) fill(s section, now *bridge.Region, form url.Values) (*bri
 		if !sent && f.kind != "check" && f.kind != "choices" {
 			continue
 		}
-		if !f.write(&next, strings.Join(values, " ")) {
-			errs.Add(f.name, "form")
+		text := strings.Join(values, " ")
+		if f.write(&next, text) {
+			continue
 		}
+		code, args := "form", []any(nil)
+		if f.fault != nil {
+			code, args = f.fault(text)
+		}
+		errs.Add(f.name, code, args...)
 	}
 	return &next, errs
 }

@@ -17,11 +17,12 @@ type setting struct {
 	of      string   // the setting that it is a part of; empty: the name
 	label   string   // of its text, "settings.label.<label>"; empty: the name
 	about   []any    // arguments of the label
-	kind    string   // line, area, number, check, choice, choices, secret
+	kind    string   // line, area, number, check, choice, choices, secret, box
 	options []string // of choice and choices; their texts are "settings.option.<label>.<option>"
 	dir     string   // of an area; empty: auto
 	read    func(*bridge.Region) string
 	write   func(*bridge.Region, string) bool // false: it has not the form that it must have
+	fault   func(string) (string, []any)      // code of what is wrong then, with its arguments; nil: "form"
 }
 
 // line is a text of one line.

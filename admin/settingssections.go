@@ -204,6 +204,7 @@ func appFields() []setting {
 		line("document.prefix", func(r *bridge.Region) *string { return &r.Settings.Document.Prefix }),
 		degrees("document.latitude", func(r *bridge.Region) *float64 { return &r.Settings.Document.Latitude }),
 		degrees("document.longitude", func(r *bridge.Region) *float64 { return &r.Settings.Document.Longitude }),
+		boxField(), aliasesField(),
 		check("document.events", func(r *bridge.Region) *bool { return &r.Settings.Document.Events }),
 		check("document.pois", func(r *bridge.Region) *bool { return &r.Settings.Document.POIs }),
 		check("document.push_notifications", func(r *bridge.Region) *bool { return &r.Settings.Document.PushNotifications }),

@@ -9,7 +9,7 @@ import (
 )
 
 // TestSettingsHaveTexts: every field, option, fault and finding can be said in
-// every language.
+// every language; so can what keeps a notice from arriving.
 func TestSettingsHaveTexts(t *testing.T) {
 	v, err := newViews()
 	if err != nil {
@@ -39,6 +39,9 @@ func TestSettingsHaveTexts(t *testing.T) {
 			keys = append(keys, "settings.mend."+code)
 		}
 	}
+	for _, fault := range bridge.AlertFaults() {
+		keys = append(keys, "alerts.fault."+string(fault))
+	}
 	for _, question := range []string{"move", "retention", "identity", "erasure", "switch"} {
 		keys = append(keys, "settings.ask."+question)
 	}
@@ -52,7 +55,7 @@ func TestSettingsHaveTexts(t *testing.T) {
 		}
 	}
 	for key := range v.texts["en"] {
-		for _, beginning := range []string{"settings.label.", "settings.option.", "settings.error.", "settings.found.", "settings.mend.", "settings.section."} {
+		for _, beginning := range []string{"settings.label.", "settings.option.", "settings.error.", "settings.found.", "settings.mend.", "settings.section.", "alerts.fault."} {
 			if len(key) > len(beginning) && key[:len(beginning)] == beginning && !known[key] {
 				t.Errorf("nobody says %s", key)
 			}

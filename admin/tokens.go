@@ -47,7 +47,7 @@ func (t tokenRow) Writes() bool { return t.May(staff.WriteRegions) }
 
 // tokensPage is the list with the form below it.
 type tokensPage struct {
-	Tokens  []tokenRow
+	pageOf[tokenRow]
 	Regions []*bridge.Region
 	Form    url.Values // what was typed
 	Faults  map[string]string
@@ -92,7 +92,11 @@ func (d tokensDoor) showTokens(r *Request, status int, form url.Values, faults m
 	if err != nil {
 		return err
 	}
-	return r.ShowStatus(status, "tokens", tokensPage{rows, d.Regions.All(), form, faults})
+	page, err := cut(r, rows)
+	if err != nil {
+		return err
+	}
+	return r.ShowStatus(status, "tokens", tokensPage{page, d.Regions.All(), form, faults})
 }
 
 // addToken makes a token and shows it, this once.

@@ -194,7 +194,7 @@ func (a *Alerts) send(ctx context.Context, alert bridge.Alert) (sent, missed int
 		}
 		c.At = a.Now()
 		if failure == nil {
-			c.State, c.Reason = bridge.AlertSent, ""
+			c.State, c.Fault, c.Reason = bridge.AlertSent, "", ""
 			sent++
 			if err := a.Store.KeepAlert(ctx, alert); err != nil {
 				return sent, missed, err
@@ -202,7 +202,7 @@ func (a *Alerts) send(ctx context.Context, alert bridge.Alert) (sent, missed int
 			continue
 		}
 		missed++
-		c.Reason = reason(failure)
+		tell(c, failure)
 		if c.At.Sub(alert.CreatedAt) >= giveUp {
 			c.State = bridge.AlertFailed
 			a.Log.WarnContext(ctx, "a notice that somebody waits was given up", "region", region.Slug, "alert", alert.ID, "channel", c.Kind) // why stands in the audit: it may name an address
@@ -255,7 +255,8 @@ func (a *Alerts) Test(ctx context.Context, r *bridge.Region) []bridge.AlertChann
 			c := &all[i]
 			err := a.try(ctx, r, c, n, i)
 			if c.At, c.State = a.Now(), bridge.AlertSent; err != nil {
-				c.State, c.Reason = bridge.AlertFailed, reason(err)
+				c.State = bridge.AlertFailed
+				tell(c, err)
 			}
 		})
 	}

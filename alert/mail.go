@@ -80,7 +80,7 @@ func (m Mail) connected(ctx context.Context, say func(*mail.Client, *smtp.Client
 	}
 	session, err := client.DialToSMTPClientWithContext(ctx)
 	if err != nil {
-		return fmt.Errorf("connect to the mail server: %w", err)
+		return fmt.Errorf("%w: %w", errMailServer, err)
 	}
 	if err := say(client, session); err != nil {
 		return err

@@ -11,7 +11,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"strings"
 	"time"
 
 	"deskbridge/bridge"
@@ -97,7 +96,7 @@ func (a *Alerts) post(ctx context.Context, url string, header http.Header, body 
 	defer answer.Body.Close()
 	_, _ = io.CopyN(io.Discard, answer.Body, drained) // what it says does not matter
 	if answer.StatusCode < 200 || answer.StatusCode > 299 {
-		return fmt.Errorf("the receiver answers with status %d %s", answer.StatusCode, strings.ToLower(http.StatusText(answer.StatusCode)))
+		return statusError(answer.StatusCode)
 	}
 	return nil
 }

@@ -1,9 +1,7 @@
 package alert
 
 import (
-	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 	"time"
 	"unicode"
@@ -115,19 +113,6 @@ func line(text string) string {
 	}), " ")
 	if runes := []rune(text); len(runes) > maxLine {
 		text = string(runes[:maxLine])
-	}
-	return text
-}
-
-// reason says why a try has failed, without the address, which may be secret.
-func reason(err error) string {
-	if wrapped, is := errors.AsType[*url.Error](err); is {
-		err = wrapped.Err
-	}
-	text, _, _ := strings.Cut(strings.ToValidUTF8(err.Error(), ""), ", affected recipient") // of the mail library: known here
-	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
-	if runes := []rune(text); len(runes) > maxReason {
-		text = string(runes[:maxReason])
 	}
 	return text
 }

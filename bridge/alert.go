@@ -105,12 +105,51 @@ const (
 	AlertFailed  AlertState = "failed"
 )
 
+// AlertFault names why a receiver has not taken a notice. It is stable, and
+// consoles say it in their languages.
+type AlertFault string
+
+// The faults: there is no mail server; it was not reached or let nobody in; it
+// did not take the mail; the receiver asks to come later; it wants another key or
+// token; nothing is at its address; it answers otherwise; it answers from another
+// address, which is not gone to; it does not answer in time, or at all; its
+// certificate is not right; its address is in an internal network, has a port
+// that is not connected to, has a name that nobody knows, or is none; and
+// anything else.
+const (
+	AlertFaultNoMail      AlertFault = "no_mail"
+	AlertFaultMailServer  AlertFault = "mail_server"
+	AlertFaultMailRefused AlertFault = "mail_refused"
+	AlertFaultBusy        AlertFault = "busy"
+	AlertFaultDenied      AlertFault = "denied"
+	AlertFaultGone        AlertFault = "gone"
+	AlertFaultStatus      AlertFault = "status"
+	AlertFaultRedirect    AlertFault = "redirect"
+	AlertFaultTimeout     AlertFault = "timeout"
+	AlertFaultUnreachable AlertFault = "unreachable"
+	AlertFaultCertificate AlertFault = "certificate"
+	AlertFaultPrivate     AlertFault = "private"
+	AlertFaultPort        AlertFault = "port"
+	AlertFaultUnknown     AlertFault = "unknown"
+	AlertFaultForm        AlertFault = "form"
+	AlertFaultOther       AlertFault = "other"
+)
+
+// AlertFaults lists them, for whoever says them in another language.
+func AlertFaults() []AlertFault {
+	return []AlertFault{
+		AlertFaultNoMail, AlertFaultMailServer, AlertFaultMailRefused, AlertFaultBusy, AlertFaultDenied, AlertFaultGone, AlertFaultStatus, AlertFaultRedirect,
+		AlertFaultTimeout, AlertFaultUnreachable, AlertFaultCertificate, AlertFaultPrivate, AlertFaultPort, AlertFaultUnknown, AlertFaultForm, AlertFaultOther,
+	}
+}
+
 // AlertChannel is one receiver of an Alert.
 type AlertChannel struct {
 	Kind   AlertKind  `json:"kind"`
 	To     string     `json:"to,omitempty"` // address of an e-mail; others stand in the region's settings
 	State  AlertState `json:"state"`
-	Reason string     `json:"reason,omitempty"` // why the last try failed; plain English, never a secret
+	Fault  AlertFault `json:"fault,omitempty"`  // why the last try failed; empty in notices from before it was noted
+	Reason string     `json:"reason,omitempty"` // the same in detail; plain English, never a secret
 	At     time.Time  `json:"at,omitzero"`      // of the last try
 }
 

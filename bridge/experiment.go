@@ -30,6 +30,14 @@ type Cohort struct {
 	Day              string // UTC, 2006-01-02
 	Served, Unserved Arm    // by lot
 	Apart            int    // devices for which something else decided, such as an admin: they are not compared
+	Drawn            []Drawn
+}
+
+// Drawn are the devices of a day that were drawn by one percentage. For devices
+// from before it was noted there is none.
+type Drawn struct {
+	Percentage float64
+	In, Of     int // let in, of how many
 }
 
 // ExperimentStore reads what became of the devices that asked.

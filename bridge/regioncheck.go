@@ -75,6 +75,8 @@ var fieldSentences = map[string]string{
 	"number_range":    "Give a number from %v to %v.",
 	"percentage_form": "Give a number from 0 to 100 with at most two decimals.",
 	"form":            "This has not the form that it must have.",
+	"json_form":       "This must be a JSON object; line %d is not right.",
+	"box_form":        "Give four numbers or none: west less than east, from -180 to 180, and south less than north, from -90 to 90.",
 	"choice":          "%q is none of these: %s.",
 	"twice":           "%q stands twice.",
 	"language_code":   "%q is no language code such as de or zh-hans.",
@@ -382,4 +384,5 @@ func (c *regionCheck) document() {
 	}
 	aliases, err := json.Marshal(d.Aliases)
 	c.want(err == nil && len(aliases) <= maxAliases, "document.aliases", "too_long", maxAliases)
+	c.want(plain(string(aliases)), "document.aliases", "characters") // JSON has escaped the others
 }

@@ -97,6 +97,7 @@ func TestRegionRules(t *testing.T) {
 		"document.longitude number_range":    func(r *bridge.Region) { r.Settings.Document.Longitude = math.NaN() },
 		"document.bounding_box form":         func(r *bridge.Region) { r.Settings.Document.BoundingBox = make([][2]float64, 3) },
 		"document.aliases too_long":          func(r *bridge.Region) { r.Settings.Document.Aliases = map[string]any{"a": strings.Repeat("x", 1<<20)} },
+		"document.aliases characters":        func(r *bridge.Region) { r.Settings.Document.Aliases = map[string]any{"a\u202eb": 1} },
 		"reception.time_zone needs_zone":     func(r *bridge.Region) { r.Settings.Reception.Hours = make([]reception.Opening, 1) },
 		"reception.bot_seconds number_range": func(r *bridge.Region) { r.Settings.Reception.BotSeconds = -1 },
 		"reception.texts.de.away too_long": func(r *bridge.Region) {

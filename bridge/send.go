@@ -165,7 +165,7 @@ func (c *Chats) note(r *Region, d DeviceHash, decision gate.Decision, language, 
 	}
 	c.Exposures.Note(Exposure{
 		Region: r.ID, Device: d, Day: now.UTC().Format(time.DateOnly), Served: decision.Served, Reason: decision.Reason, At: now,
-		Language: language, AppVersion: appVersion,
+		Language: language, AppVersion: appVersion, Percentage: r.PercentageAt(now),
 	})
 }
 

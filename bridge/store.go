@@ -86,8 +86,9 @@ type Exposure struct {
 	Served     bool
 	Reason     gate.Reason
 	At         time.Time
-	Language   string // of the question; empty: it named none
-	AppVersion string // as the app said, if the gate can read it
+	Language   string  // of the question; empty: it named none
+	AppVersion string  // as the app said, if the gate can read it
+	Percentage float64 // that was in force
 }
 
 // LaneStore is what the pump needs.

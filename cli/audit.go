@@ -85,6 +85,6 @@ func (c *auditExportCmd) Run(s *invocation) error {
 		if err != nil {
 			return err
 		}
-		return admin.ExportAudit(s.ctx, s.Stdout, admin.AuditFormat(c.Format), a.Store, slugs(a), q)
+		return admin.ExportAudit(s.ctx, s.Stdout, admin.AuditFormat(c.Format), "en", a.Store, slugs(a), q)
 	})
 }

@@ -81,8 +81,9 @@ func TestAudit(t *testing.T) {
 	if out := h.want(cli.ExitOK, "audit", "list"); strings.Contains(out, "\x1b") || !strings.Contains(out, "dry_run: true") {
 		t.Error(out)
 	}
-	table, err := csv.NewReader(strings.NewReader(h.want(cli.ExitOK, "audit", "export", "--action", "job."))).ReadAll()
-	if err != nil || len(table) != 3 || table[0][1] != "at" || table[1][4] != "'=cmd()\x1b[2J" || table[2][2] != "command" || table[2][8] != "dry_run: true" {
+	plain, marked := strings.CutPrefix(h.want(cli.ExitOK, "audit", "export", "--action", "job."), "\ufeff") // for spreadsheets
+	table, err := csv.NewReader(strings.NewReader(plain)).ReadAll()
+	if err != nil || !marked || len(table) != 3 || table[0][1] != "at" || table[1][4] != "'=cmd()\x1b[2J" || table[2][2] != "command" || table[2][8] != "dry_run: true" {
 		t.Errorf("%v, %q", err, table)
 	}
 	lines := 0

@@ -136,48 +136,77 @@ func TestMedians(t *testing.T) {
 	})
 }
 
-// Reference values: R's binom.test and chisq.test.
+// Reference values of one draw: R's binom.test and chisq.test. Of two draws by
+// hand: with two devices at 50 % and one at 10 %, the chances of 0 to 3 are 0.225,
+// 0.475, 0.275 and 0.025.
 func TestSplits(t *testing.T) {
 	t.Parallel()
+	one := func(in, of int, share float64) experiment.Split {
+		return experiment.Split{{In: in, Of: of, Share: share}}
+	}
 	for _, c := range []struct {
+		name    string
 		split   experiment.Split
 		chance  float64
 		slack   float64
 		verdict experiment.SplitVerdict
 	}{
-		{experiment.Split{In: 7, Of: 10, Share: 0.5}, 0.34375, 1e-6, experiment.SplitFits},
-		{experiment.Split{In: 0, Of: 10, Share: 0.5}, 0.001953125, 1e-9, experiment.SplitFits},
-		{experiment.Split{In: 0, Of: 11, Share: 0.5}, 0.0009765625, 1e-9, experiment.SplitAlarm},
-		{experiment.Split{In: 682, Of: 925, Share: 0.75}, 0.3824916, 1e-6, experiment.SplitFits},
-		{experiment.Split{In: 612, Of: 1000, Share: 0.5}, 1.3e-12, 1e-12, experiment.SplitAlarm},
-		{experiment.Split{In: 821, Of: 1696, Share: 0.5}, 0.1898, 0.0005, experiment.SplitFits},
-		{experiment.Split{Share: 0.5}, 1, 0, experiment.SplitNobody},
-		{experiment.Split{In: 10, Of: 10, Share: 1}, 1, 0, experiment.SplitNoLot},
-		{experiment.Split{In: 1, Of: 10, Share: 0}, 1, 0, experiment.SplitNoLot},
+		{"7 of 10", one(7, 10, 0.5), 0.34375, 1e-6, experiment.SplitFits},
+		{"none of 10", one(0, 10, 0.5), 0.001953125, 1e-9, experiment.SplitFits},
+		{"none of 11", one(0, 11, 0.5), 0.0009765625, 1e-9, experiment.SplitAlarm},
+		{"Mendel", one(682, 925, 0.75), 0.3824916, 1e-6, experiment.SplitFits},
+		{"far off", one(612, 1000, 0.5), 1.3e-12, 1e-12, experiment.SplitAlarm},
+		{"by χ²", one(821, 1696, 0.5), 0.1898, 0.0005, experiment.SplitFits},
+		{"nobody", experiment.Split{}, 1, 0, experiment.SplitNobody},
+		{"nobody at a share", one(0, 0, 0.5), 1, 0, experiment.SplitNobody},
+		{"all", one(10, 10, 1), 1, 0, experiment.SplitNoLot},
+		{"none", one(1, 10, 0), 1, 0, experiment.SplitNoLot},
+		{"first none, then all", experiment.Split{{Of: 10}, {In: 20, Of: 20, Share: 1}}, 1, 0, experiment.SplitNoLot},
+		{"two shares, the likeliest", experiment.Split{{In: 1, Of: 2, Share: 0.5}, {In: 0, Of: 1, Share: 0.1}}, 1, 1e-9, experiment.SplitFits},
+		{"two shares, all in", experiment.Split{{In: 2, Of: 2, Share: 0.5}, {In: 1, Of: 1, Share: 0.1}}, 0.025, 1e-9, experiment.SplitFits},
+		{"raised from 10 to 50 %", experiment.Split{{In: 40, Of: 400, Share: 0.1}, {In: 200, Of: 400, Share: 0.5}}, 1, 1e-6, experiment.SplitFits},
+		{"the same, as one share of 50 %", one(240, 800, 0.5), 0, 1e-9, experiment.SplitAlarm},
+		{"raised, many", experiment.Split{{In: 100, Of: 1000, Share: 0.1}, {In: 500, Of: 1000, Share: 0.5}}, 1, 0, experiment.SplitFits},
+		{"raised, many, too many in", experiment.Split{{In: 140, Of: 1000, Share: 0.1}, {In: 530, Of: 1000, Share: 0.5}}, 0.000147, 1e-6, experiment.SplitAlarm},
+		{"whom no lot let in says nothing", experiment.Split{{In: 7, Of: 10, Share: 0.5}, {In: 900, Of: 900, Share: 1}}, 0.34375, 1e-6, experiment.SplitFits},
 	} {
-		near(t, "chance", c.split.Chance(), c.chance, c.slack)
+		near(t, c.name+": chance", c.split.Chance(), c.chance, c.slack)
 		if got := c.split.Verdict(); got != c.verdict {
-			t.Errorf("%+v: %s, want %s", c.split, got, c.verdict)
+			t.Errorf("%s: %s, want %s", c.name, got, c.verdict)
 		}
 	}
 }
 
-// A chance is one; the mirrored split has the same; where the two ways of
-// counting meet they agree.
+func TestWhatASplitLetsExpect(t *testing.T) {
+	t.Parallel()
+	in, of, expected := experiment.Split{{In: 12, Of: 100, Share: 0.1}, {In: 70, Of: 200, Share: 0.4}, {In: 50, Of: 50, Share: 1}, {Of: 9}}.Lots()
+	if in != 82 || of != 300 || math.Abs(expected-90) > 1e-9 {
+		t.Errorf("%d of %d, expected %v", in, of, expected)
+	}
+}
+
+// A chance is one; the mirrored split has the same, and so has a split that is
+// told in parts; where the two ways of counting meet they agree.
 func TestChances(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
-		s := share(r, "in")
-		p := rapid.Float64Range(0.05, 0.95).Draw(r, "share")
-		a := experiment.Split{In: s.Yes, Of: s.Of, Share: p}.Chance()
-		b := experiment.Split{In: s.Of - s.Yes, Of: s.Of, Share: 1 - p}.Chance()
-		if a < 0 || a > 1 || math.Abs(a-b) > 1e-6 {
-			r.Fatalf("%v, mirrored %v", a, b)
+		var split, mirrored, parts experiment.Split
+		for range rapid.IntRange(1, 4).Draw(r, "draws") {
+			of := rapid.IntRange(1, 600).Draw(r, "of")
+			d := experiment.Draw{In: rapid.IntRange(0, of).Draw(r, "in"), Of: of, Share: rapid.Float64Range(0.05, 0.95).Draw(r, "share")}
+			half := experiment.Draw{In: d.In / 2, Of: max(d.Of/2, d.In/2), Share: d.Share}
+			split = append(split, d)
+			mirrored = append(mirrored, experiment.Draw{In: d.Of - d.In, Of: d.Of, Share: 1 - d.Share})
+			parts = append(parts, half, experiment.Draw{In: d.In - half.In, Of: d.Of - half.Of, Share: d.Share})
+		}
+		a, b, c := split.Chance(), mirrored.Chance(), parts.Chance()
+		if a < 0 || a > 1 || math.Abs(a-b) > 1e-6 || math.Abs(a-c) > 1e-6 {
+			r.Fatalf("%v, mirrored %v, in parts %v", a, b, c)
 		}
 	})
 	for in := 440; in <= 560; in += 10 {
-		exact := experiment.Split{In: in, Of: 1000, Share: 0.5}.Chance()
-		approximate := experiment.Split{In: in, Of: 1001, Share: 0.5}.Chance()
+		exact := experiment.Split{{In: in, Of: 1000, Share: 0.5}}.Chance()
+		approximate := experiment.Split{{In: in, Of: 1001, Share: 0.5}}.Chance()
 		near(t, "beyond the exact ones", approximate, exact, 0.06)
 	}
 }

@@ -2,12 +2,18 @@ package experiment
 
 import "math"
 
-// Split is how many of those who were drawn by lot were let in, and how many
-// should have been.
-type Split struct {
+// Draw is how many of those who were drawn by one share were let in.
+type Draw struct {
 	In, Of int
 	Share  float64 // the setting, from 0 to 1
 }
+
+// lot says whether a lot decided: with all or none there is nothing to draw.
+func (d Draw) lot() bool { return d.Of > 0 && d.Share > 0 && d.Share < 1 }
+
+// Split is who was let in by lot, in a draw for each share that was in force. A
+// device is in one draw only.
+type Split []Draw
 
 // SplitVerdict says whether a split may be chance, as the name of a sentence.
 type SplitVerdict string
@@ -29,12 +35,28 @@ const alarmBelow = 0.001
 // χ² distribution is as good, and quicker.
 const exactUpTo = 1000
 
+// Lots adds up the draws that a lot decided: who was let in, of how many, and how
+// many should have been.
+func (s Split) Lots() (in, of int, expected float64) {
+	for _, d := range s {
+		if d.lot() {
+			in, of, expected = in+d.In, of+d.Of, expected+float64(d.Of)*d.Share
+		}
+	}
+	return in, of, expected
+}
+
 // Verdict judges the split.
 func (s Split) Verdict() SplitVerdict {
+	_, lots, _ := s.Lots()
+	all := 0
+	for _, d := range s {
+		all += d.Of
+	}
 	switch {
-	case s.Of == 0:
+	case all == 0:
 		return SplitNobody
-	case s.Share <= 0 || s.Share >= 1:
+	case lots == 0:
 		return SplitNoLot
 	case s.Chance() < alarmBelow:
 		return SplitAlarm
@@ -42,24 +64,50 @@ func (s Split) Verdict() SplitVerdict {
 	return SplitFits
 }
 
-// Chance gives the probability of a split at least as unlikely as this one: by
-// the exact binomial test for small numbers, else by Pearson's χ² test. It is 1
-// where no lot is drawn.
+// Chance gives the probability that as many are let in, or a number that is no
+// likelier: exactly for small numbers (with one share this is the binomial
+// test), else by Pearson's χ² test. It is 1 where no lot is drawn.
 func (s Split) Chance() float64 {
-	n, p := float64(s.Of), s.Share
-	if s.Of <= 0 || p <= 0 || p >= 1 {
+	in, of, expected := s.Lots()
+	if of == 0 {
 		return 1
 	}
-	if s.Of > exactUpTo {
-		off := float64(s.In) - n*p
-		return math.Erfc(math.Sqrt(off * off / (n * p * (1 - p)) / 2))
+	if of > exactUpTo {
+		variance := 0.0
+		for _, d := range s {
+			if d.lot() {
+				variance += float64(d.Of) * d.Share * (1 - d.Share)
+			}
+		}
+		return math.Erfc(math.Abs(float64(in)-expected) / math.Sqrt(2*variance))
 	}
-	// All splits that are not likelier count; the factor is for rounding.
-	mine, sum := logBinomial(s.Of, s.In, p)+1e-7, 0.0
-	for k := 0; k <= s.Of; k++ {
-		if l := logBinomial(s.Of, k, p); l <= mine {
-			sum += math.Exp(l)
+	// All numbers that are not likelier count; the factor is for rounding.
+	chances := s.chances()
+	mine, sum := chances[in]*(1+1e-7), 0.0
+	for _, p := range chances {
+		if p <= mine {
+			sum += p
 		}
 	}
 	return min(1, sum)
+}
+
+// chances gives the chance of each number of those who are let in. The draws know
+// nothing of each other, so the chance of a sum is a sum of products.
+func (s Split) chances() []float64 {
+	sum := []float64{1}
+	for _, d := range s {
+		if !d.lot() {
+			continue
+		}
+		next := make([]float64, len(sum)+d.Of)
+		for k := 0; k <= d.Of; k++ {
+			p := math.Exp(logBinomial(d.Of, k, d.Share))
+			for i, q := range sum {
+				next[i+k] += p * q
+			}
+		}
+		sum = next
+	}
+	return sum
 }

@@ -115,19 +115,25 @@ func fail(c *gin.Context, err error) {
 	c.Data(known.Status, kind, encoded)
 }
 
-func (s *Server) noRoute(c *gin.Context) {
+func (s *Server) noRoute(c *gin.Context) { s.refuse(c, bridge.ErrPathNotFound) }
+
+// refuse answers where no route does: by the door whose path it is, or in JSON.
+func (s *Server) refuse(c *gin.Context, err error) {
 	for prefix, handle := range s.elsewhere {
-		if strings.HasPrefix(c.Request.URL.Path, prefix) {
-			handle(c)
+		if strings.HasPrefix(c.Request.URL.Path+"/", prefix) {
+			handle(c, err)
 			return
 		}
 	}
-	fail(c, bridge.ErrPathNotFound)
+	fail(c, err)
 }
 
 // Elsewhere lets a door with pages answer for paths of its own that have no
-// route: a person should not be answered in JSON. Call it before Run.
-func (s *Server) Elsewhere(prefix string, handle gin.HandlerFunc) { s.elsewhere[prefix] = handle }
+// route (bridge.ErrPathNotFound), or none for the method (bridge.ErrMethod): a
+// person should not be answered in JSON. Call it before Run.
+func (s *Server) Elsewhere(prefix string, handle func(*gin.Context, error)) {
+	s.elsewhere[prefix] = handle
+}
 
 // noMethod answers for known paths; Gin has set Allow. Preflights come here too.
 func (s *Server) noMethod(c *gin.Context) {
@@ -135,5 +141,5 @@ func (s *Server) noMethod(c *gin.Context) {
 		s.preflight(c)
 		return
 	}
-	fail(c, bridge.ErrMethod)
+	s.refuse(c, bridge.ErrMethod)
 }

@@ -96,7 +96,7 @@ type Server struct {
 	reads   *Limiter
 	crowd   *crowd // nil: no limit
 
-	elsewhere map[string]gin.HandlerFunc // by prefix of the path
+	elsewhere map[string]func(*gin.Context, error) // by prefix of the path
 	health    *health
 	streams   *streams
 
@@ -113,7 +113,7 @@ type Server struct {
 func New(cfg Config) (*Server, error) {
 	cfg.ShutdownTimeout = cmp.Or(cfg.ShutdownTimeout, defaultShutdownTimeout)
 	cfg.MaxBody = cmp.Or(cfg.MaxBody, defaultMaxBody)
-	s := &Server{cfg: cfg, log: cfg.Log, now: cfg.Now, origins: map[string]bool{}, elsewhere: map[string]gin.HandlerFunc{}}
+	s := &Server{cfg: cfg, log: cfg.Log, now: cfg.Now, origins: map[string]bool{}, elsewhere: map[string]func(*gin.Context, error){}}
 	if s.log == nil {
 		s.log = slog.Default()
 	}

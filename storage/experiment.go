@@ -35,17 +35,18 @@ func (s experiment) Cohorts(ctx context.Context, r bridge.RegionID, from, to tim
 
 // asked counts the devices: an exposure counts if it is its device's first.
 func (s experiment) asked(ctx context.Context, r bridge.RegionID, from, to time.Time, days map[string]*bridge.Cohort) error {
-	return each(s.read.WithContext(ctx), "SELECT e.day, e.served, e.reason, COUNT(*) FROM exposures e"+
+	return each(s.read.WithContext(ctx), "SELECT e.day, e.served, e.reason, e.percentage, COUNT(*) FROM exposures e"+
 		" WHERE e.region_id = ? AND e.told_at >= ? AND e.told_at < ?"+
-		" AND e.day = (SELECT MIN(p.day) FROM exposures p WHERE p.region_id = e.region_id AND p.device_hash = e.device_hash) GROUP BY e.day, e.served, e.reason",
+		" AND e.day = (SELECT MIN(p.day) FROM exposures p WHERE p.region_id = e.region_id AND p.device_hash = e.device_hash) GROUP BY e.day, e.served, e.reason, e.percentage ORDER BY e.day, e.percentage",
 		[]any{r, milli(from), milli(to)}, func(scan func(...any) error) error {
 			var (
-				day    string
-				served bool
-				reason gate.Reason
-				n      int
+				day        string
+				served     bool
+				reason     gate.Reason
+				percentage sql.Null[int64]
+				n          int
 			)
-			if err := scan(&day, &served, &reason, &n); err != nil {
+			if err := scan(&day, &served, &reason, &percentage, &n); err != nil {
 				return err
 			}
 			c := days[day]
@@ -53,16 +54,32 @@ func (s experiment) asked(ctx context.Context, r bridge.RegionID, from, to time.
 				c = &bridge.Cohort{Day: day}
 				days[day] = c
 			}
-			switch {
-			case reason != gate.ReasonBucket:
+			if reason != gate.ReasonBucket {
 				c.Apart += n
-			case served:
+				return nil
+			}
+			if served {
 				c.Served.Asked += n
-			default:
+			} else {
 				c.Unserved.Asked += n
+			}
+			if percentage.Valid {
+				draw(c, float64(percentage.V)/100, served, n)
 			}
 			return nil
 		})
+}
+
+// draw counts devices of a percentage; the percentages of a day come in order.
+func draw(c *bridge.Cohort, percentage float64, served bool, n int) {
+	if last := len(c.Drawn) - 1; last < 0 || c.Drawn[last].Percentage != percentage {
+		c.Drawn = append(c.Drawn, bridge.Drawn{Percentage: percentage})
+	}
+	d := &c.Drawn[len(c.Drawn)-1]
+	d.Of += n
+	if served {
+		d.In += n
+	}
 }
 
 // outcomes counts the chats that the devices opened. It begins with the chats of

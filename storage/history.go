@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -210,6 +211,7 @@ type exposure struct {
 	ToldAt     int64
 	Language   string
 	AppVersion string
+	Percentage int64 // hundredths of a percent
 }
 
 // RecordExposures stores decisions; see bridge.ChatStore.
@@ -219,7 +221,7 @@ func (s chats) RecordExposures(ctx context.Context, exposures []bridge.Exposure)
 	}
 	rows := make([]exposure, len(exposures))
 	for i, e := range exposures {
-		rows[i] = exposure{int64(e.Region), e.Device[:], e.Day, e.Served, string(e.Reason), milli(e.At), e.Language, e.AppVersion}
+		rows[i] = exposure{int64(e.Region), e.Device[:], e.Day, e.Served, string(e.Reason), milli(e.At), e.Language, e.AppVersion, int64(math.Round(e.Percentage * 100))}
 	}
 	return s.write(ctx, func(tx *gorm.DB) error {
 		// A region that was just removed takes its exposures along.

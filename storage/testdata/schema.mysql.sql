@@ -255,9 +255,10 @@ CREATE TABLE `exposures` (
   `told_at` bigint NOT NULL,
   `language` varchar(40) NOT NULL DEFAULT '',
   `app_version` varchar(40) NOT NULL DEFAULT '',
+  `percentage` bigint DEFAULT NULL,
   PRIMARY KEY (`region_id`,`device_hash`,`day`),
   KEY `exposures_age` (`told_at`),
-  KEY `exposures_told` (`region_id`,`told_at`,`served`,`reason`),
+  KEY `exposures_told` (`region_id`,`told_at`,`served`,`reason`,`percentage`),
   CONSTRAINT `exposures_region` FOREIGN KEY (`region_id`) REFERENCES `regions` (`id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 

@@ -239,13 +239,13 @@ CREATE TABLE exposures (
     day         TEXT    NOT NULL,
     served      INTEGER NOT NULL,
     reason      TEXT    NOT NULL,
-    told_at     INTEGER NOT NULL, language TEXT NOT NULL DEFAULT '', app_version TEXT NOT NULL DEFAULT '',
+    told_at     INTEGER NOT NULL, language TEXT NOT NULL DEFAULT '', app_version TEXT NOT NULL DEFAULT '', percentage INTEGER,
     PRIMARY KEY (region_id, device_hash, day)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX exposures_age ON exposures (told_at);
 
-CREATE INDEX exposures_told ON exposures (region_id, told_at, served, reason);
+CREATE INDEX exposures_told ON exposures (region_id, told_at, served, reason, percentage);
 
 CREATE TABLE goose_db_version (
 		id INTEGER PRIMARY KEY AUTOINCREMENT,
