@@ -90,12 +90,12 @@ func secretKey(ctx context.Context, cfg config.Config) ([]byte, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return key, err
 	}
-	used, look := storage.HasRegions(ctx, storage.Config{URL: string(cfg.Database.URL)})
+	used, look := storage.NeedsKey(ctx, storage.Config{URL: string(cfg.Database.URL)})
 	if look != nil {
 		return nil, look
 	}
 	if used {
-		return nil, fmt.Errorf("%w; the database was written with it, so put it back: with another key its secrets are unreadable and every device is a stranger", err)
+		return nil, fmt.Errorf("%w; the database was written with it, so put it back: with another key its secrets are unreadable, no password is right and every device is a stranger", err)
 	}
 	return cfg.Key(true)
 }

@@ -10,12 +10,28 @@ import (
 
 	"deskbridge/bridge"
 	"deskbridge/config"
+	"deskbridge/staff"
 	"deskbridge/storage/storagetest"
 )
 
 // A lost key is not replaced behind the operator's back: with another one the
 // database would be of no use.
 func TestALostKeyIsNotReplaced(t *testing.T) {
+	for name, write := range map[string]func(t *testing.T, a *App) error{
+		"region": func(t *testing.T, a *App) error {
+			return a.Store.AddRegion(t.Context(), &bridge.Region{Slug: "testland", Name: "Testland", ZammadToken: "t"})
+		},
+		"account": func(t *testing.T, a *App) error {
+			_, err := a.Store.AddStaff(t.Context(), staff.Person{Login: "first", Role: staff.Operator, Language: "en"}, "")
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) { loseKey(t, write) })
+	}
+}
+
+// loseKey takes the key away after something was written with it.
+func loseKey(t *testing.T, write func(*testing.T, *App) error) {
 	storagetest.EachURL(t, func(t *testing.T, url string) {
 		dir := t.TempDir()
 		cfg, err := config.Load("", []string{"DESKBRIDGE_DATA_DIR=" + dir, "DESKBRIDGE_DATABASE_URL=" + url})
@@ -36,7 +52,7 @@ func TestALostKeyIsNotReplaced(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := a.Store.AddRegion(t.Context(), &bridge.Region{Slug: "testland", Name: "Testland", ZammadToken: "t"}); err != nil {
+		if err := write(t, a); err != nil {
 			t.Fatal(err)
 		}
 		if err := a.Close(); err != nil {

@@ -63,10 +63,10 @@ func dialSchema(c Config) (*schema, error) {
 	return s, err
 }
 
-// HasRegions says whether the database already has a region: then its secrets,
-// and the hashes of its devices, need the key that it was written with. A
-// database without a schema has none, and stays without.
-func HasRegions(ctx context.Context, c Config) (bool, error) {
+// NeedsKey says whether the database already has a region or an account: then
+// secrets, the hashes of devices and the passwords need the key that they were
+// written with. A database without a schema has none, and stays without.
+func NeedsKey(ctx context.Context, c Config) (bool, error) {
 	s, err := dialSchema(c)
 	if err != nil {
 		return false, err
@@ -76,11 +76,15 @@ func HasRegions(ctx context.Context, c Config) (bool, error) {
 	if err != nil || current == 0 {
 		return false, err
 	}
-	var regions int
-	if err := s.QueryRowContext(ctx, "SELECT COUNT(*) FROM regions").Scan(&regions); err != nil {
+	query := "SELECT COUNT(*) FROM regions"
+	if current >= 8 { // accounts came with 00008_staff
+		query = "SELECT (SELECT COUNT(*) FROM regions) + (SELECT COUNT(*) FROM staff)"
+	}
+	var sealed int
+	if err := s.QueryRowContext(ctx, query).Scan(&sealed); err != nil {
 		return false, damaged(err)
 	}
-	return regions > 0, nil
+	return sealed > 0, nil
 }
 
 // version gives the schema's version and the one that this program needs. 0 is
