@@ -12,6 +12,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"golang.org/x/text/language"
 
+	"deskbridge/author"
 	"deskbridge/bridge"
 	"deskbridge/server"
 	"deskbridge/staff"
@@ -25,6 +26,7 @@ type Request struct {
 	Region   *bridge.Region // of a path with :region; else nil
 	Language string         // of the answer: "de" or "en"
 	door     *Door
+	rooms    []author.View // of the team chat, once they were read; see teamRooms
 }
 
 // MaxBody is the largest body of a request to the console, in bytes. Forms take

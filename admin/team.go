@@ -51,7 +51,7 @@ type teamRow struct {
 // lists shows rooms, threads, and the people with whom there is none yet.
 func (d team) lists(r *Request) error {
 	ctx := r.Request.Context()
-	views, err := d.Team.Rooms(ctx, r.Person)
+	views, err := r.teamRooms()
 	if err != nil {
 		return err
 	}
@@ -147,11 +147,15 @@ func (d team) enterRoom(r *Request) (author.View, error) {
 	if err != nil {
 		return author.View{}, err
 	}
-	v, err := d.Team.Room(r.Request.Context(), r.Person, author.RoomID(id))
-	if errors.Is(err, author.ErrRoomNotFound) {
-		err = errNotFound // whether there is one is nobody's business
+	views, err := r.teamRooms()
+	if err != nil {
+		return author.View{}, err
 	}
-	return v, err
+	i := slices.IndexFunc(views, func(v author.View) bool { return v.ID == author.RoomID(id) })
+	if i < 0 {
+		return author.View{}, errNotFound // whether there is one is nobody's business
+	}
+	return views[i], nil
 }
 
 // roomPage is what the page of a room shows.
@@ -195,6 +199,11 @@ func (d team) showRoom(r *Request, v author.View, status int, page roomPage) err
 	if !page.Back && v.Seq > v.Read {
 		if err := d.Team.MarkRead(ctx, r.Person, v.ID, v.Seq); err != nil {
 			return err
+		}
+		for i := range r.rooms {
+			if r.rooms[i].ID == v.ID {
+				r.rooms[i].Unread = 0 // for the badge
+			}
 		}
 	}
 	return r.ShowStatus(status, "teamroom", page)
@@ -379,12 +388,25 @@ func (s *Sessions) still(ctx context.Context, request *http.Request, accounts *s
 	return &account.Person, nil
 }
 
-// teamUnread counts what the person has not read in the team chat, for the
-// navigation. A page is shown also where it cannot be counted.
-func (r *Request) teamUnread() int {
-	n, err := r.door.Team.Unread(r.Request.Context(), r.Person)
+// teamRooms gives the person's rooms of the team chat. They are read once for a
+// page, whose badge wants them too.
+func (r *Request) teamRooms() (_ []author.View, err error) {
+	if r.rooms == nil {
+		r.rooms, err = r.door.Team.Rooms(r.Request.Context(), r.Person)
+	}
+	return r.rooms, err
+}
+
+// teamUnread counts what the person has not read in the team chat, each room up to
+// author.MaxUnread, for the navigation. A page is shown also where it cannot be
+// counted.
+func (r *Request) teamUnread() (n int) {
+	views, err := r.teamRooms()
 	if err != nil {
 		_ = r.Error(err) // for the log
+	}
+	for i := range views {
+		n += views[i].Unread
 	}
 	return n
 }

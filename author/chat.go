@@ -80,32 +80,6 @@ func (c *Chat) Rooms(ctx context.Context, who *staff.Person) ([]View, error) {
 	return views, nil
 }
 
-// Unread counts the messages in all rooms that a person has not read, each room
-// up to MaxUnread.
-func (c *Chat) Unread(ctx context.Context, who *staff.Person) (int, error) {
-	views, err := c.Rooms(ctx, who)
-	n := 0
-	for i := range views {
-		n += views[i].Unread
-	}
-	return n, err
-}
-
-// Room gives one room as the person sees it. The error is ErrRoomNotFound also
-// where there is one that is not theirs.
-func (c *Chat) Room(ctx context.Context, who *staff.Person, id RoomID) (View, error) {
-	views, err := c.Rooms(ctx, who)
-	if err != nil {
-		return View{}, err
-	}
-	for _, v := range views {
-		if v.ID == id {
-			return v, nil
-		}
-	}
-	return View{}, ErrRoomNotFound
-}
-
 // enter gives a room that the person may read; the error is ErrRoomNotFound.
 func (c *Chat) enter(ctx context.Context, who *staff.Person, id RoomID) (Room, error) {
 	room, err := c.Store.Room(ctx, id)

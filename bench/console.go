@@ -41,7 +41,8 @@ func entryNeeds(person staff.ID, now time.Time) []bareQuery {
 		{"SELECT region_id FROM staff_regions WHERE staff_id = ?", []any{person}},
 		{"SELECT r.id, r.kind, r.region_id, r.first_id, r.second_id, r.seq, r.pruned_seq," +
 			" (SELECT m.created_at FROM author_messages m WHERE m.room_id = r.id AND m.deleted = 0 AND m.created_at >= ? ORDER BY m.seq DESC LIMIT 1), a.seq, p.id, p.name, p.login, p.disabled" +
-			" FROM author_rooms r LEFT JOIN author_reads a ON a.room_id = r.id AND a.person_id = ? LEFT JOIN staff p ON p.id = r.second_id WHERE r.kind <> 'thread'", []any{month, person}},
+			" FROM author_rooms r LEFT JOIN author_reads a ON a.room_id = r.id AND a.person_id = ? LEFT JOIN staff p ON p.id = r.second_id WHERE r.id IN" +
+			" (SELECT id FROM author_rooms WHERE kind <> 'thread' UNION ALL SELECT id FROM author_rooms WHERE first_id = ? UNION ALL SELECT id FROM author_rooms WHERE second_id = ?)", []any{month, person, person, person}},
 		{"SELECT room_id, COUNT(*) FROM (SELECT room_id FROM author_messages WHERE room_id = 1 AND seq > 0 AND author_id <> ? AND deleted = 0 AND created_at >= ? LIMIT 100) x GROUP BY room_id", []any{person, month}},
 	}
 }
@@ -73,8 +74,9 @@ func consolePages(r *bridge.Region, now time.Time, force string) []consolePage {
 		{"chats", base + "chats/", []bareQuery{{entries + "c.region_id = ? ORDER BY c.created_at DESC, c.id DESC LIMIT 51", []any{r.ID}}}},
 		{"chats-deep", fmt.Sprintf("%schats/?after=%d.%d", base, deep, crowdChats), []bareQuery{{strings.TrimSuffix(entries, " WHERE ") + force + " WHERE c.region_id = ? AND c.created_at <= ? ORDER BY c.created_at DESC, c.id DESC LIMIT 51", []any{r.ID, deep}}}},
 		{"chats-waiting", base + "chats/?filter=waiting", []bareQuery{{entries + "c.region_id = ? AND c.waiting_since > 0 ORDER BY c.waiting_since, c.id LIMIT 51", []any{r.ID}}}},
-		{"chats-trouble", base + "chats/?filter=trouble", []bareQuery{{strings.Replace(entries, "FROM chats c WHERE ", "FROM chats c JOIN (SELECT DISTINCT chat_id FROM outbox WHERE kind = 'message' ORDER BY chat_id DESC LIMIT 51) AS t ON t.chat_id = c.id WHERE ", 1) +
-			"c.region_id = ? ORDER BY c.id DESC", []any{r.ID}}}},
+		{"chats-trouble", base + "chats/?filter=trouble", []bareQuery{{strings.Replace(entries, "FROM chats c WHERE ", "FROM chats c JOIN (SELECT DISTINCT o.chat_id FROM outbox o JOIN chats x ON x.id = o.chat_id"+
+			" WHERE o.kind = 'message' AND o.chat_id < ? AND (o.dead = 1 OR o.created_at <= ?) AND x.region_id = ? ORDER BY o.chat_id DESC LIMIT 51) AS t ON t.chat_id = c.id ORDER BY c.id DESC", 1),
+			[]any{2 * crowdChats, now.UnixMilli(), r.ID}}}},
 		{"experiment", base + "experiment/?days=7", []bareQuery{
 			{"SELECT at, changes FROM audit WHERE region_id = ? ORDER BY id DESC LIMIT 500", []any{r.ID}},
 			{"SELECT day, served, COUNT(*) FROM exposures WHERE region_id = ? AND told_at >= ? GROUP BY day, served", []any{r.ID, now.AddDate(0, 0, -7).UnixMilli()}},
