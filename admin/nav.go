@@ -3,6 +3,8 @@ package admin
 import (
 	"html/template"
 	"strings"
+
+	"deskbridge/author"
 )
 
 // entry is a line of the navigation. Its text is "nav.<key>". It is shown where
@@ -33,9 +35,9 @@ func (r *Request) Navigation() (lines template.HTML) {
 		here := r.Request.URL.Path == e.path || e.path != homePath && strings.HasPrefix(r.Request.URL.Path, e.path) && r.Region == nil
 		var badge template.HTML
 		if e.key == "team" {
-			badge = " " + r.door.views.unread(r.Language, r.teamUnread(), "all")
+			badge = " " + r.door.views.unread(r.Language, teamUnread(r), "all")
 		}
-		lines += r.line(e.key, e.path, here, badge)
+		lines += link(r, e.key, e.path, here, badge)
 	}
 	return lines
 }
@@ -49,14 +51,14 @@ func (r *Request) RegionNavigation() (lines template.HTML) {
 		if route, ok := r.door.views.known["/admin/regions/:region/"+e.path]; ok && r.May(route.need) {
 			path := r.Path(e.path)
 			here := r.Request.URL.Path == path || e.path != "" && strings.HasPrefix(r.Request.URL.Path, path)
-			lines += r.line(e.key, path, here, "")
+			lines += link(r, e.key, path, here, "")
 		}
 	}
 	return lines
 }
 
-// line is one of them; here: it leads to the page that is shown, or one above it.
-func (r *Request) line(key, path string, here bool, badge template.HTML) template.HTML {
+// link is one of them; here: it leads to the page that is shown, or one above it.
+func link(r *Request, key, path string, here bool, badge template.HTML) template.HTML {
 	var current template.HTML
 	if here {
 		current = ` aria-current="page"`
@@ -68,4 +70,27 @@ func (r *Request) line(key, path string, here bool, badge template.HTML) templat
 func (r *Request) Offers(path string) bool {
 	_, ok := r.door.views.known[path]
 	return ok
+}
+
+// teamRooms gives the person's rooms of the team chat. They are read once for a
+// page, whose badge wants them too.
+func (r *Request) teamRooms() (_ []author.View, err error) {
+	if r.rooms == nil {
+		r.rooms, err = r.door.Team.Rooms(r.Request.Context(), r.Person)
+	}
+	return r.rooms, err
+}
+
+// teamUnread counts what the person has not read in the team chat, each room up to
+// author.MaxUnread, for the navigation. A page is shown also where it cannot be
+// counted.
+func teamUnread(r *Request) (n int) {
+	views, err := r.teamRooms()
+	if err != nil {
+		_ = r.Error(err) // for the log
+	}
+	for i := range views {
+		n += views[i].Unread
+	}
+	return n
 }

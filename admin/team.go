@@ -387,26 +387,3 @@ func (s *Sessions) still(ctx context.Context, request *http.Request, accounts *s
 	}
 	return &account.Person, nil
 }
-
-// teamRooms gives the person's rooms of the team chat. They are read once for a
-// page, whose badge wants them too.
-func (r *Request) teamRooms() (_ []author.View, err error) {
-	if r.rooms == nil {
-		r.rooms, err = r.door.Team.Rooms(r.Request.Context(), r.Person)
-	}
-	return r.rooms, err
-}
-
-// teamUnread counts what the person has not read in the team chat, each room up to
-// author.MaxUnread, for the navigation. A page is shown also where it cannot be
-// counted.
-func (r *Request) teamUnread() (n int) {
-	views, err := r.teamRooms()
-	if err != nil {
-		_ = r.Error(err) // for the log
-	}
-	for i := range views {
-		n += views[i].Unread
-	}
-	return n
-}

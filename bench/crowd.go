@@ -46,10 +46,21 @@ func (h *heap) flush() {
 	h.args = h.args[:0]
 }
 
+// said tells who wrote a message of a chat, and what became of it.
+func said(chat, message int) (author, status string) {
+	switch {
+	case message == 0 && chat%2000 == 1000:
+		return "user", "failed" // a dead letter
+	case message%3 == 2:
+		return "agent", "sent"
+	}
+	return "user", "seen"
+}
+
 // crowd fills a region, past the store: 100,000 chats of as many devices with a
 // million messages over half a year, what the gate told each device, and what
-// Zammad delivered. Of the chats 1 in 100 waits; 100 have
-// work or a letter, and their devices are testers.
+// Zammad delivered. Of the chats 1 in 100 waits; 100 have work or a letter, and
+// their devices are testers.
 func crowd(ctx context.Context, db *sql.DB, r *bridge.Region, now time.Time) (err error) {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
@@ -83,13 +94,7 @@ func crowd(ctx context.Context, db *sql.DB, r *bridge.Region, now time.Time) (er
 		devices.add(id, r.ID, hash[:], "abcdefghijklmnop", crowdMessages, last, id, last, ms)
 		chats.add(id, r.ID, id, language, 0, r.Desk, id, 1, state, 0, ms, last, "", 0, waiting)
 		for j := range crowdMessages {
-			author, status := "user", "seen"
-			switch {
-			case j == 0 && i%2000 == 1000:
-				status = "failed" // a dead letter
-			case j%3 == 2:
-				author, status = "agent", "sent"
-			}
+			author, status := said(i, j)
 			messages.add(i*crowdMessages+j+1, id, id, j+1, fmt.Sprintf("%d-%d", i, j), author, "", "a message of a usual length", "a message of a usual length", 0, status, "", ms+int64(j)*60_000, 0)
 		}
 		if at.After(now.AddDate(0, 0, -90)) {

@@ -115,8 +115,6 @@ func fail(c *gin.Context, err error) {
 	c.Data(known.Status, kind, encoded)
 }
 
-func (s *Server) noRoute(c *gin.Context) { s.refuse(c, bridge.ErrPathNotFound) }
-
 // refuse answers where no route does: by the door whose path it is, or in JSON.
 func (s *Server) refuse(c *gin.Context, err error) {
 	for prefix, handle := range s.elsewhere {

@@ -17,6 +17,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"deskbridge/bridge"
+
 	"github.com/gin-gonic/gin"
 )
 
@@ -156,7 +158,7 @@ func (s *Server) newEngine() *gin.Engine {
 	engine.UnescapePathValues = false
 	engine.MaxMultipartMemory = maxAnyBody // what people write never goes into temporary files
 	engine.Use(s.frame, s.refuseCrowded)
-	engine.NoRoute(s.noRoute)
+	engine.NoRoute(func(c *gin.Context) { s.refuse(c, bridge.ErrPathNotFound) })
 	engine.NoMethod(s.noMethod)
 	for _, method := range []string{http.MethodGet, http.MethodHead} {
 		engine.Handle(method, "/livez", s.health.live)
