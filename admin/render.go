@@ -226,7 +226,7 @@ func (v *views) number(l string, n any) string {
 }
 
 // alike says whether values are written the same in all languages: texts, and
-// small numbers, of which tables are full. fmt takes a tenth of the time.
+// small numbers, of which tables are full. Then fmt does, which takes less time.
 func alike(values ...any) bool {
 	for _, value := range values {
 		switch v := value.(type) {

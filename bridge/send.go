@@ -42,6 +42,7 @@ type Sending struct {
 	ForceNew   bool
 	Since      Seq       // for Accepted.History
 	Token      TokenHash // chat token that the device shall have from now on; zero: leave it
+	Proved     TokenHash // chat token that the sender has shown; zero: none
 }
 
 // Send stores a message. When it returns without error the message is durable:
@@ -57,7 +58,7 @@ func (c *Chats) Send(ctx context.Context, r *Region, s Sending) (Accepted, error
 	sub := Submission{
 		Region: r, Device: s.Device, Language: s.Language,
 		UUID: MessageUUID(uuid.NewString()), Text: s.Text, ClientKey: s.ClientKey, Since: s.Since,
-		Consent: s.Consent, ForceNew: s.ForceNew, Alias: newAlias(), Token: s.Token, Now: c.Now(),
+		Consent: s.Consent, ForceNew: s.ForceNew, Alias: newAlias(), Token: s.Token, Proved: s.Proved, Now: c.Now(),
 	}
 	var forget func()
 	if len(s.Files) > 0 {

@@ -21,6 +21,7 @@ type Submission struct {
 	ForceNew  bool      // close the current chat here and open another
 	Alias     string    // random name for the device if it has none yet
 	Token     TokenHash // chat token that the device shall have from now on; zero: leave it
+	Proved    TokenHash // chat token that the sender has shown; zero: none
 	Now       time.Time
 	// Admit asks the gate where the submission would open a chat; nil admits
 	// nobody. It is called within the transaction, perhaps more than once, and
@@ -51,8 +52,8 @@ type ChatStore interface {
 	// Accept stores a submission, and the work that it makes for the lane, and
 	// returns when that is durable. Errors: ErrKeyReused; ErrNotServed if it
 	// would open a chat and is not admitted; ErrChatNotFound for consent
-	// alone where there is no chat; ErrChatToken if the device has another
-	// token than the one that it shall get.
+	// alone where there is no chat; ErrChatToken if the device has a
+	// token that was neither shown nor is the one that it shall get.
 	Accept(ctx context.Context, s Submission) (Accepted, error)
 	// History reads what changed after since (0: everything that is not
 	// retracted). The error is ErrChatNotFound where the device has no chat

@@ -121,7 +121,7 @@ func (d *Door) send(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	sending.Device, sending.Language, sending.Since = who.device, who.language, since
+	sending.Device, sending.Language, sending.Since, sending.Proved = who.device, who.language, since, who.token
 	sending.AppVersion = c.Request.Header.Get(headerAppVersion)
 	token, err := d.tokens.wanted(c, who, &sending)
 	if err != nil {
@@ -133,7 +133,7 @@ func (d *Door) send(c *gin.Context) error {
 
 	accepted, err := d.Chats.Send(c.Request.Context(), who.region, sending)
 	if err != nil {
-		return err
+		return challenge(c, err)
 	}
 	history := accepted.History
 	if history.Seq != 0 { // so that neither the next message nor the next poll need ask

@@ -48,20 +48,22 @@ func challenge(c *gin.Context, err error) error {
 }
 
 func (d *Door) prove(c *gin.Context, who *caller) (err error) {
-	bearer := bearerOf(c.Request)
-	if mode := who.region.Settings.Identity; mode != bridge.IdentityOff && mode != "" {
+	bearer, mode := bearerOf(c.Request), who.region.Settings.Identity
+	signed := mode != bridge.IdentityOff && mode != ""
+	if signed {
 		if who.until, err = d.Identities.Check(c.Request.Context(), who.region, c.Param("device"), bearer); err != nil {
 			return err
 		}
 	}
 	hash, remembered := d.tokens.remembered(who)
-	if remembered {
+	shown := c.Request.Header.Get(headerChatToken) != "" || bearer != "" && !signed
+	if remembered && (!shown || hash != bridge.TokenHash{}) {
 		if who.token = hash; d.tokens.borne(c.Request, who, bearer) {
 			return nil
 		}
-		// The device may have been erased on another instance: nobody is refused
-		// because of what is only remembered.
 	}
+	// The device may have been erased on another instance, or have got its token
+	// there: nobody is refused because of what is only remembered.
 	if who.token, err = d.tokens.read(c.Request.Context(), who); err != nil {
 		return err
 	}

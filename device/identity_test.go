@@ -334,6 +334,32 @@ func TestAChatTokenTakesThePlaceOfTheDeviceID(t *testing.T) {
 	}
 }
 
+// TestATokenThatCameElsewhereIsWanted: what is remembered here lets nobody write
+// once the device has got a token at another instance.
+func TestATokenThatCameElsewhereIsWanted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	path := chatPath("testland", "de", "d1")
+	eventually(t, "the watermarks trust themselves", func() bool {
+		w.post(path, "message=Hallo").state(t)
+		_, known := w.marks.Seq(w.region("testland").ID, hasher.Hash("d1"))
+		return known
+	})
+	_, err := w.store.Accept(t.Context(), bridge.Submission{
+		Region: w.region("testland"), Device: hasher.Hash("d1"), Language: "de", UUID: "elsewhere", Text: "mine", Token: bridge.TokenHash{1}, Now: time.Now(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := w.messages("testland")
+	if got := w.post(path, "message=not+mine"); got.status != http.StatusUnauthorized || got.code(t) != "chat_token_required" || got.header.Get("WWW-Authenticate") != "Bearer" {
+		t.Errorf("without the token: %d %s", got.status, got.body)
+	}
+	if n := w.messages("testland"); n != before {
+		t.Errorf("%d messages were stored", n-before)
+	}
+}
+
 func TestALostChatTokenIsToldAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

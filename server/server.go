@@ -17,9 +17,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"deskbridge/bridge"
-
 	"github.com/gin-gonic/gin"
+
+	"deskbridge/bridge"
 )
 
 // The timeouts of every connection, in one place.

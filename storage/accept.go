@@ -1,7 +1,6 @@
 package storage
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"fmt"
@@ -38,7 +37,7 @@ func (s chats) accept(tx *gorm.DB, sub *bridge.Submission) (bridge.Accepted, err
 		return bridge.Accepted{}, fmt.Errorf("lock device: %w", err)
 	}
 	h.was = h.d.seq
-	if sub.Token != (bridge.TokenHash{}) && len(h.d.token) > 0 && !bytes.Equal(h.d.token, sub.Token[:]) {
+	if t := tokenHash(h.d.token); len(h.d.token) > 0 && t != sub.Proved && t != sub.Token {
 		return bridge.Accepted{}, bridge.ErrChatToken
 	}
 	if h.d.id != 0 && sub.ClientKey != "" {

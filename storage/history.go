@@ -64,8 +64,8 @@ func (s chats) readHistory(ctx context.Context, r *bridge.Region, d bridge.Devic
 
 // readMessages reads what changed after since into a history whose Seq is set.
 // A message that is in it already is new to every client, whatever since says,
-// and is read again with the others. Their order is made here: sorting a few messages costs the database more than
-// finding them.
+// and is read again with the others. Their order is made here: sorting a few
+// messages costs the database more than finding them.
 func readMessages(tx *gorm.DB, device int64, since, pruned bridge.Seq, h *bridge.History) error {
 	query, args := "m.device_id = ? AND m.seq > ?", []any{device, since}
 	switch {

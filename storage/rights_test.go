@@ -309,6 +309,13 @@ func TestChatTokens(t *testing.T) {
 		_, err = w.Accept(w.ctx, s)
 		w.wants(err, bridge.ErrChatToken)
 		s.Token = none
+		_, err = w.Accept(w.ctx, s) // as by somebody who was let in before there was a token
+		w.wants(err, bridge.ErrChatToken)
+		s.Proved = two
+		_, err = w.Accept(w.ctx, s)
+		w.wants(err, bridge.ErrChatToken)
+		equal(w.T, "refused messages", show(w.history("a", 0)), "user:hello:queued")
+		s.Proved = one
 		a, err = w.Accept(w.ctx, s)
 		w.ok(err)
 		equal(w.T, "left alone", a.Token, one)
