@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
 )
 
@@ -21,6 +20,7 @@ const (
 // were when it was sent, not when the event happened, and deliveries repeat,
 // overtake each other and may be spurious (contract 4.2, 4.3, 00.6).
 type Delivery struct {
+	// Ticket has no Attributes: whoever needs them asks for the ticket.
 	Ticket Ticket
 	// Article that caused the event; nil if none did.
 	Article *Article
@@ -30,35 +30,30 @@ type Delivery struct {
 	Customer User
 }
 
-// ParseDelivery reads the body of a webhook request. A body without a ticket id
-// is an error; what else is missing is zero. The errors do not repeat the body.
+// ParseDelivery reads the body of a webhook request, in one pass, since a device
+// waits for it. A body without a ticket id is an error; what else is missing is
+// zero. The errors do not repeat the body.
 func ParseDelivery(body []byte) (Delivery, error) {
-	var top struct {
-		Ticket  json.RawMessage `json:"ticket"`
-		Article json.RawMessage `json:"article"`
+	var read struct {
+		Ticket struct {
+			plainTicket
+			Group    Group `json:"group"` // hides the ticket's, and Customer likewise
+			Customer User  `json:"customer"`
+		} `json:"ticket"`
+		Article plainArticle `json:"article"`
 	}
-	var around struct {
-		Group    Group `json:"group"`
-		Customer User  `json:"customer"`
+	read.Article.Internal = true // as Article's own UnmarshalJSON says
+	if err := json.Unmarshal(body, &read); err != nil {
+		return Delivery{}, errors.New("zammad: the delivery is not a JSON object with a readable ticket and article")
 	}
-	var delivery Delivery
-	if err := json.Unmarshal(body, &top); err != nil {
-		return Delivery{}, errors.New("zammad: the delivery is not a JSON object")
+	if read.Ticket.ID <= 0 {
+		return Delivery{}, errors.New("zammad: the delivery has no ticket id")
 	}
-	if len(top.Ticket) == 0 || json.Unmarshal(top.Ticket, &delivery.Ticket) != nil || json.Unmarshal(top.Ticket, &around) != nil {
-		return Delivery{}, errors.New("zammad: the delivery has no readable ticket")
-	}
-	if delivery.Ticket.ID <= 0 {
-		return Delivery{}, errors.New("zammad: the delivery has a ticket without id")
-	}
-	delivery.Group, delivery.Customer = around.Group, around.Customer
-	var article Article
-	if len(top.Article) > 0 {
-		if err := json.Unmarshal(top.Article, &article); err != nil {
-			return Delivery{}, fmt.Errorf("zammad: the delivery of ticket %d has no readable article", delivery.Ticket.ID)
-		}
-	}
-	if article.ID > 0 { // {} when the event had no article
+	delivery := Delivery{Ticket: Ticket(read.Ticket.plainTicket), Group: read.Ticket.Group, Customer: read.Ticket.Customer}
+	delivery.Ticket.Group = Name(delivery.Group.Name)
+	delivery.Ticket.Customer = Name(delivery.Customer.Login)
+	if read.Article.ID > 0 { // {} when the event had no article
+		article := Article(read.Article)
 		delivery.Article = &article
 	}
 	return delivery, nil

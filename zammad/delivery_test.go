@@ -2,6 +2,7 @@ package zammad
 
 import (
 	"encoding/json"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -20,6 +21,29 @@ type deliveredNames struct {
 	Article *struct {
 		ID        ArticleID
 		CreatedBy struct{ Login string } `json:"created_by"`
+	}
+}
+
+// sameAsRead fails unless a delivery has everything that its ticket and article
+// have where they are read by themselves, but for the custom attributes.
+func sameAsRead(t *testing.T, body []byte, d Delivery) {
+	t.Helper()
+	var whole struct {
+		Ticket  Ticket
+		Article Article
+	}
+	if err := json.Unmarshal(body, &whole); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := whole.Ticket.Attributes["app_chat"]; !ok {
+		t.Errorf("ticket %d: the custom attribute is lost", d.Ticket.ID)
+	}
+	whole.Ticket.Attributes = nil
+	if !reflect.DeepEqual(d.Ticket, whole.Ticket) {
+		t.Errorf("the ticket is %+v\nby itself it is %+v", d.Ticket, whole.Ticket)
+	}
+	if d.Article != nil && !reflect.DeepEqual(*d.Article, whole.Article) {
+		t.Errorf("the article is %+v\nby itself it is %+v", *d.Article, whole.Article)
 	}
 }
 
@@ -55,9 +79,7 @@ func TestRecordedDeliveries(t *testing.T) {
 				d.Ticket.CustomerID != d.Customer.ID || string(d.Ticket.CreatedBy) != want.Ticket.CreatedBy.Login {
 				t.Errorf("%s %s: read as %+v", name, s.Name, d.Ticket)
 			}
-			if _, ok := d.Ticket.Attributes["app_chat"]; !ok {
-				t.Errorf("%s %s: the custom attribute is lost", name, s.Name)
-			}
+			sameAsRead(t, body, d)
 			if (d.Article != nil) != (want.Article.ID != 0) {
 				t.Errorf("%s %s: article %v, want %d", name, s.Name, d.Article, want.Article.ID)
 			}

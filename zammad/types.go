@@ -92,10 +92,12 @@ type Ticket struct {
 	Attributes map[string]any `json:"-"`
 }
 
+// plainTicket is a Ticket that is read without its Attributes.
+type plainTicket Ticket
+
 // UnmarshalJSON reads the fields and keeps every other key in Attributes.
 func (t *Ticket) UnmarshalJSON(data []byte) error {
-	type plain Ticket
-	if err := json.Unmarshal(data, (*plain)(t)); err != nil {
+	if err := json.Unmarshal(data, (*plainTicket)(t)); err != nil {
 		return err
 	}
 	var keys map[string]json.RawMessage
@@ -158,11 +160,13 @@ type Article struct {
 	UpdatedAt   time.Time      `json:"updated_at"`
 }
 
+// plainArticle is an Article that is read as it is. Set its Internal before.
+type plainArticle Article
+
 // UnmarshalJSON reads an article. One that does not say whether it is internal
 // counts as internal: what is missing must not be what makes it public.
 func (a *Article) UnmarshalJSON(data []byte) error {
-	type plain Article
-	read := plain{Internal: true}
+	read := plainArticle{Internal: true}
 	if err := json.Unmarshal(data, &read); err != nil {
 		return err
 	}

@@ -51,13 +51,18 @@ func newPolicy() *bluemonday.Policy {
 func sanitise(markup string, files *attached) string {
 	root := build(markup)
 	tidy(root, files)
-	var b strings.Builder
+	var tidied, safe strings.Builder
+	tidied.Grow(len(markup) + len(markup)/8)
 	for n := root.FirstChild; n != nil; n = n.NextSibling {
-		if err := html.Render(&b, n); err != nil {
+		if err := html.Render(&tidied, n); err != nil {
 			return toHTML(toText(markup)) // cannot be: build makes no tree that cannot be rendered
 		}
 	}
-	return policy.Sanitize(b.String())
+	safe.Grow(tidied.Len())
+	if err := policy.SanitizeReaderToWriter(strings.NewReader(tidied.String()), &safe); err != nil {
+		return toHTML(toText(markup)) // cannot be: a string can be read, and a Builder takes everything
+	}
+	return safe.String()
 }
 
 // dropped are elements that go with everything in them.
@@ -138,7 +143,7 @@ func build(markup string) *html.Node {
 				ignored--
 				continue
 			}
-			open = closeTo(open, setOf(string(name)), nil)
+			open = closeTo(open, func(tag string) bool { return tag == string(name) }, nil)
 		}
 	}
 }
@@ -149,15 +154,15 @@ func implied(open []*html.Node, name string) []*html.Node {
 		open = open[:len(open)-1]
 	}
 	if rule, ok := closedBy[name]; ok {
-		open = closeTo(open, rule.ends, rule.stops)
+		open = closeTo(open, func(tag string) bool { return rule.ends[tag] }, rule.stops)
 	}
 	return open
 }
 
-// closeTo ends the innermost open element of those names, with all in it.
-func closeTo(open []*html.Node, names, stops map[string]bool) []*html.Node {
+// closeTo ends the innermost open element that is meant, with all in it.
+func closeTo(open []*html.Node, meant func(tag string) bool, stops map[string]bool) []*html.Node {
 	for i := len(open) - 1; i > 0 && !stops[open[i].Data]; i-- {
-		if names[open[i].Data] {
+		if meant(open[i].Data) {
 			return open[:i]
 		}
 	}

@@ -30,6 +30,7 @@ func toText(markup string) string {
 	root := build(markup)
 	tidy(root, nil)
 	w := textWriter{fresh: true, items: make(map[*html.Node]int)}
+	w.b.Grow(len(markup))
 	w.children(root, false)
 	return w.b.String()
 }
