@@ -36,10 +36,18 @@ type ReceiverDeps struct {
 type Receiver struct {
 	ReceiverDeps
 	punctuality punctuality
+	ahead       ahead
 }
 
 // NewReceiver puts a Receiver together.
-func NewReceiver(deps ReceiverDeps) *Receiver { return &Receiver{ReceiverDeps: deps} }
+func NewReceiver(deps ReceiverDeps) *Receiver {
+	return &Receiver{ReceiverDeps: deps, ahead: ahead{read: deps.Desk.ReadDelivery}}
+}
+
+// Expect begins to read the body of a delivery that is about to be stored, and
+// that will come to Deliver if it is. It does not wait. The body must not change
+// any more.
+func (r *Receiver) Expect(body []byte) { r.ahead.begin(body, r.Now()) }
 
 // Deliver relays a stored webhook delivery. An error means that it should be
 // tried again later; everything that is nobody's fault is an outcome.
@@ -48,7 +56,7 @@ func (r *Receiver) Deliver(ctx context.Context, d Delivery) (DeliveryOutcome, er
 	if !ok {
 		return DeliveryUnknownTicket, nil
 	}
-	ticket, err := r.Desk.ReadDelivery(d.Body)
+	ticket, err := r.ahead.ticket(d.Body)
 	if err != nil {
 		return DeliveryFailed, nil // the door checked it: a newer version of us would have to read it
 	}

@@ -55,10 +55,15 @@ type Regions interface {
 	All() []*bridge.Region
 }
 
-// Receiver takes a stored delivery; an error means that it is to be tried
-// again later. It must be safe for concurrent calls, also with deliveries of
-// one ticket, and for repeated ones.
+// Receiver is where deliveries go. It must be safe for concurrent calls, also
+// with deliveries of one ticket, and for repeated ones.
 type Receiver interface {
+	// Expect tells of a delivery whose origin is proven and that is about to be
+	// stored, so that it may be prepared. It must not wait. Deliver may follow
+	// soon, late, twice or never.
+	Expect(body []byte)
+	// Deliver takes a stored delivery; an error means that it is to be tried
+	// again later.
 	Deliver(ctx context.Context, d bridge.Delivery) (bridge.DeliveryOutcome, error)
 }
 
@@ -171,6 +176,7 @@ func (d *Door) take(c *gin.Context, region *bridge.Region, body []byte, hint boo
 	if err := d.deps.Check(body); err != nil {
 		return fmt.Errorf("%w (%w)", bridge.ErrWebhookBody, err)
 	}
+	d.deps.Receiver.Expect(body)
 	stored, err := d.deps.Inbox.StoreDelivery(c.Request.Context(), bridge.Delivery{
 		Region:   region.ID,
 		Key:      deliveryKey(c.Request.Header.Get(headerDelivery), body),

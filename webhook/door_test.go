@@ -50,9 +50,18 @@ func TestEveryRecordedDeliveryIsStoredOnce(t *testing.T) {
 	}
 }
 
+// expecting is a receiver that keeps what it was told to expect.
+type expecting struct {
+	receiverFunc
+	bodies chan []byte
+}
+
+func (e expecting) Expect(body []byte) { e.bodies <- body }
+
 func TestSignature(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, relayed)
+	expected := make(chan []byte, 100)
+	w := newWorld(t, relayed, func(d *Deps) { d.Receiver = expecting{relayed, expected} })
 	right := sign(recordedSecret, small)
 	upper := "sha1=" + strings.ToUpper(strings.TrimPrefix(right, "sha1="))
 	for _, c := range []struct {
@@ -92,6 +101,16 @@ func TestSignature(t *testing.T) {
 			}
 			if n := len(w.stored(t)); (n == 1) != (c.status == 200) {
 				t.Errorf("%d deliveries were stored after status %d", n, got.status)
+			}
+			select {
+			case body := <-expected:
+				if c.status != 200 || !bytes.Equal(body, small) {
+					t.Errorf("%q may be prepared after status %d", body, got.status)
+				}
+			default:
+				if c.status == 200 {
+					t.Error("nobody was told to expect it")
+				}
 			}
 		})
 	}

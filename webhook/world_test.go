@@ -48,6 +48,9 @@ func (f receiverFunc) Deliver(ctx context.Context, d bridge.Delivery) (bridge.De
 	return f(ctx, d)
 }
 
+// Expect does nothing: what it prepares must not matter.
+func (f receiverFunc) Expect([]byte) {}
+
 // relayed is a receiver that is always content.
 func relayed(context.Context, bridge.Delivery) (bridge.DeliveryOutcome, error) {
 	return bridge.DeliveryRelayed, nil
