@@ -295,9 +295,9 @@ func (w *consoleWorld) race(ctx context.Context, out io.Writer, name string, pag
 		return err
 	}
 	defer stop()
-	return pairs(out, name, o, 2,
+	return pairs(out, name, o, 2, inTurn(
 		func() (float64, error) { return w.mean(ctx, o.length/4, w.origin+page.path) },
-		func() (float64, error) { return w.mean(ctx, o.length/4, address) })
+		func() (float64, error) { return w.mean(ctx, o.length/4, address) }))
 }
 
 // printConsole compares whole pages of the console, signed in, with bare handlers

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha1"
@@ -12,18 +11,13 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/coder/websocket"
 	"github.com/google/uuid"
 
 	"deskbridge/bridge"
-	"deskbridge/zammad"
 )
 
 // What the way from a webhook to a frame is measured with.
@@ -64,132 +58,6 @@ func (s *stack) open(ctx context.Context, devices int) error {
 				return err
 			}
 		}
-	}
-}
-
-// answers makes deliveries of agents' answers, each a new one of a ticket.
-type answers struct {
-	body    map[string]any
-	article atomic.Int64
-	known   [streamDevices][]int64
-}
-
-func newAnswers() (*answers, error) {
-	raw, err := longDelivery()
-	if err != nil {
-		return nil, err
-	}
-	a := &answers{}
-	a.article.Store(1_000_000)
-	for n := range a.known {
-		a.known[n] = []int64{int64(n + 1)}
-	}
-	return a, json.Unmarshal(raw, &a.body)
-}
-
-// next gives the request of a delivery for a device.
-func (a *answers) next(device int) ([]byte, error) {
-	id := a.article.Add(1)
-	a.known[device] = append(a.known[device], id)
-	ticket, article := a.body["ticket"].(map[string]any), a.body["article"].(map[string]any)
-	ticket["id"], ticket["article_ids"] = device+1, a.known[device]
-	article["id"], article["ticket_id"] = id, device+1
-	body, err := json.Marshal(a.body)
-	return fmt.Appendf(nil, "POST /api/v3/webhook/zammad/%s/ HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nX-Zammad-Delivery: %s\r\nX-Hub-Signature: %s\r\nContent-Length: %d\r\n\r\n%s",
-		slug, uuid.NewString(), zammad.Sign(secret, body), len(body), body), err
-}
-
-// audience is devices that listen, all by socket.
-type audience struct {
-	address string
-	answers *answers
-	arrived [streamDevices]chan time.Time
-	turn    int
-	stop    func()
-}
-
-// gather opens the sockets.
-func gather(ctx context.Context, address string) (*audience, error) {
-	deliveries, err := newAnswers()
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	a := &audience{address: address, answers: deliveries, stop: cancel}
-	for n := range a.arrived {
-		arrived := make(chan time.Time, 16)
-		a.arrived[n] = arrived
-		conn, _, err := websocket.Dial(ctx, "http://"+address+chatPath(n)+"socket/?since=2", nil)
-		if err != nil {
-			cancel()
-			return nil, err
-		}
-		conn.SetReadLimit(1 << 20)
-		go func() {
-			for {
-				_, frame, err := conn.Read(ctx)
-				if err != nil {
-					return
-				}
-				if bytes.HasPrefix(frame, []byte(`{"type":"message"`)) && bytes.Contains(frame, []byte(`"author":"agent"`)) {
-					arrived <- time.Now()
-				}
-			}
-		}()
-	}
-	return a, nil
-}
-
-// measure lets webhooks come for a time, and gives the 99th percentile of the
-// times from the first byte of one to its frame at the device, in milliseconds.
-func (a *audience) measure(ctx context.Context, length time.Duration) (float64, error) {
-	var (
-		mu     sync.Mutex
-		took   []float64
-		failed error
-		all    sync.WaitGroup
-	)
-	tick := time.NewTicker(webhookEvery)
-	defer tick.Stop()
-	for range int(length / webhookEvery) {
-		a.turn = a.turn%(streamDevices-1) + 1 // device 0 is the stuck one
-		device := a.turn
-		request, err := a.answers.next(device)
-		if err != nil {
-			return 0, err
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return 0, ctx.Err()
-		}
-		all.Go(func() {
-			ms, err := a.deliver(request, a.arrived[device])
-			mu.Lock()
-			defer mu.Unlock()
-			took, failed = append(took, ms), errors.Join(failed, err)
-		})
-	}
-	all.Wait()
-	slices.Sort(took)
-	return took[len(took)*99/100], failed
-}
-
-func (a *audience) deliver(request []byte, arrived <-chan time.Time) (float64, error) {
-	conn, err := net.Dial("tcp", a.address)
-	if err != nil {
-		return 0, err
-	}
-	defer conn.Close()
-	began := time.Now()
-	if _, err := conn.Write(request); err != nil {
-		return 0, err
-	}
-	select {
-	case at := <-arrived:
-		return float64(at.Sub(began).Microseconds()) / 1000, nil
-	case <-time.After(20 * time.Second):
-		return 0, errors.New("a webhook brought no frame")
 	}
 }
 
@@ -353,7 +221,11 @@ func printStreams(ctx context.Context, out io.Writer, p *places, o options) (err
 		}
 		defer sides[i].stop()
 	}
-	if err := pairs(out, "stream-latency", o, 1.5, func() (float64, error) { return sides[0].measure(ctx, 5*o.length) }, func() (float64, error) { return sides[1].measure(ctx, 5*o.length) }); err != nil {
+	both := func() (ours, bare float64, err error) {
+		p99, err := measureBoth(ctx, sides, 10*o.length)
+		return p99[0], p99[1], err
+	}
+	if err := pairs(out, "stream-latency", o, 1.5, both); err != nil {
 		return err
 	}
 	stuck := func() (float64, error) {
@@ -364,11 +236,22 @@ func printStreams(ctx context.Context, out io.Writer, p *places, o options) (err
 		defer stop()
 		return sides[0].measure(ctx, 5*o.length)
 	}
-	return pairs(out, "stream-stuck", o, 1.3, stuck, func() (float64, error) { return sides[0].measure(ctx, 5*o.length) })
+	return pairs(out, "stream-stuck", o, 1.3, inTurn(stuck, func() (float64, error) { return sides[0].measure(ctx, 5*o.length) }))
 }
 
-// pairs runs both by turns, once to warm up, and prints the medians.
-func pairs(out io.Writer, name string, o options, most float64, one, two func() (float64, error)) error {
+// inTurn measures one and then the other.
+func inTurn(one, two func() (float64, error)) func() (ours, bare float64, err error) {
+	return func() (ours, bare float64, err error) {
+		if ours, err = one(); err != nil {
+			return 0, 0, err
+		}
+		bare, err = two()
+		return ours, bare, err
+	}
+}
+
+// pairs measures pairs, once to warm up, and prints the medians.
+func pairs(out io.Writer, name string, o options, most float64, pair func() (ours, bare float64, err error)) error {
 	if !strings.HasPrefix(name, o.only) {
 		return nil
 	}
@@ -381,13 +264,9 @@ func pairs(out io.Writer, name string, o options, most float64, one, two func() 
 	}
 	var ours, bare, ratios []float64
 	for round := range o.rounds + 1 {
-		a, err := one()
+		a, b, err := pair()
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
-		}
-		b, err := two()
-		if err != nil {
-			return fmt.Errorf("%s, compared: %w", name, err)
 		}
 		if round > 0 {
 			ours, bare, ratios = append(ours, a), append(bare, b), append(ratios, a/b)
