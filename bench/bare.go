@@ -121,7 +121,7 @@ func (c readCommitted) Connect(ctx context.Context) (driver.Conn, error) {
 
 func bareDSN(path string, pragmas ...string) string {
 	q := url.Values{}
-	for _, p := range append([]string{"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"}, pragmas...) {
+	for _, p := range append([]string{"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "secure_delete(1)"}, pragmas...) {
 		q.Add("_pragma", p)
 	}
 	return "file:" + path + "?" + q.Encode()
