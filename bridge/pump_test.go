@@ -30,6 +30,7 @@ type scriptedDesk struct {
 	reopens  bool
 	finds    int
 	opened   int
+	labels   int
 	articles map[bridge.MessageUUID]bridge.Posted
 	texts    []string
 	next     bridge.ArticleID
@@ -89,6 +90,25 @@ func (d *scriptedDesk) Reopen(_ context.Context, _ *bridge.Region, id bridge.Tic
 	}
 	d.reopened++
 	return bridge.Ticket{ID: id, State: bridge.TicketOpen}, nil
+}
+
+func (d *scriptedDesk) Ticket(_ context.Context, _ *bridge.Region, id bridge.TicketID) (bridge.Ticket, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	t := bridge.Ticket{ID: id, State: bridge.TicketOpen}
+	for _, p := range d.articles {
+		if p.Ticket.ID == id {
+			t.Articles = append(t.Articles, p.Article)
+		}
+	}
+	return t, nil
+}
+
+func (d *scriptedDesk) Relabel(context.Context, *bridge.Region, bridge.Label) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.labels++
+	return nil
 }
 
 func (d *scriptedDesk) Absorbed(context.Context, *bridge.Region, bridge.TicketID) (time.Time, error) {
