@@ -225,6 +225,7 @@ func TestStopTellsWindowsToComeBack(t *testing.T) {
 	b := w.window(bob)
 	b.heard = make(chan wireFrame, 100)
 	w.ok(b.open(one, nil))
+	eventually(t, "there", func() bool { return b.unread(room) == 0 }) // what is older than its first look is not told
 	two.send(ann, room, "1")
 	eventually(t, "told", func() bool { return len(b.shows(room)) == 1 })
 	one.stop()
