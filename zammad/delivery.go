@@ -30,8 +30,7 @@ type Delivery struct {
 	Customer User
 }
 
-// ParseDelivery reads the body of a webhook request, in one pass, since a device
-// waits for it. A body without a ticket id is an error; what else is missing is
+// ParseDelivery reads the body of a webhook request. A body without a ticket id is an error; what else is missing is
 // zero. The errors do not repeat the body.
 func ParseDelivery(body []byte) (Delivery, error) {
 	var read struct {
@@ -40,9 +39,8 @@ func ParseDelivery(body []byte) (Delivery, error) {
 			Group    Group `json:"group"` // hides the ticket's, and Customer likewise
 			Customer User  `json:"customer"`
 		} `json:"ticket"`
-		Article plainArticle `json:"article"`
+		Article Article `json:"article"`
 	}
-	read.Article.Internal = true // as Article's own UnmarshalJSON says
 	if err := json.Unmarshal(body, &read); err != nil {
 		return Delivery{}, errors.New("zammad: the delivery is not a JSON object with a readable ticket and article")
 	}
@@ -53,8 +51,7 @@ func ParseDelivery(body []byte) (Delivery, error) {
 	delivery.Ticket.Group = Name(delivery.Group.Name)
 	delivery.Ticket.Customer = Name(delivery.Customer.Login)
 	if read.Article.ID > 0 { // {} when the event had no article
-		article := Article(read.Article)
-		delivery.Article = &article
+		delivery.Article = &read.Article
 	}
 	return delivery, nil
 }

@@ -190,4 +190,8 @@ func TestAnArticleIsInternalUnlessItSaysThatItIsNot(t *testing.T) {
 			t.Errorf("with %q the article is internal: %v", internal, delivery.Article.Internal)
 		}
 	}
+	delivery, err := ParseDelivery([]byte(`{"ticket":{"id":7},"article":{"id":8,"internal":false},"Article":{"id":9,"body":"x"}}`))
+	if err != nil || delivery.Article.ID != 9 || !delivery.Article.Internal {
+		t.Errorf("of two articles the second is public because the first is: %+v, %v", delivery.Article, err)
+	}
 }

@@ -160,13 +160,11 @@ type Article struct {
 	UpdatedAt   time.Time      `json:"updated_at"`
 }
 
-// plainArticle is an Article that is read as it is. Set its Internal before.
-type plainArticle Article
-
 // UnmarshalJSON reads an article. One that does not say whether it is internal
 // counts as internal: what is missing must not be what makes it public.
 func (a *Article) UnmarshalJSON(data []byte) error {
-	read := plainArticle{Internal: true}
+	type plain Article
+	read := plain{Internal: true}
 	if err := json.Unmarshal(data, &read); err != nil {
 		return err
 	}
