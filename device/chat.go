@@ -50,7 +50,7 @@ func (d *Door) read(c *gin.Context) error {
 // await answers a poll as soon as there is something newer than its since or its
 // tag, and when its time is over.
 func (d *Door) await(c *gin.Context, who caller, q query, condition []string) error {
-	stopping, done, err := d.place(c, who)
+	stopping, done, err := d.place(c, &who)
 	if err != nil {
 		return err
 	}

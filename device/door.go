@@ -83,6 +83,7 @@ type Door struct {
 	tokens  *tokens
 	seal    seal
 	pace    pace
+	readers *server.Readers
 	spooled atomic.Int64 // bytes of all uploads that are being taken
 }
 
@@ -91,7 +92,7 @@ func New(deps Deps) *Door {
 	if deps.Now == nil {
 		deps.Now = time.Now
 	}
-	d := &Door{Deps: deps, seal: deps.TokenKey, pace: pace{beat: beatEvery, patience: patience, again: lookAgain}}
+	d := &Door{Deps: deps, seal: deps.TokenKey, pace: pace{beat: beatEvery, patience: patience, again: lookAgain}, readers: server.NewReaders()}
 	d.tokens = &tokens{seal: d.seal, store: d.Chats, marks: d.Watermarks}
 	d.buffers.New = func() any { return new(bytes.Buffer) }
 	return d

@@ -14,33 +14,23 @@ import (
 
 // events answers with server-sent events until the client goes away.
 func (d *Door) events(c *gin.Context) error {
-	who, err := d.streamCaller(c)
+	s, err := d.newStream(c)
 	if err != nil {
 		return err
 	}
-	since, err := resume(c.Request)
-	if err != nil {
-		return err
-	}
-	h := c.Writer.Header()
 	if c.Request.Method == http.MethodHead {
-		h["Content-Type"] = contentEvents
+		c.Writer.Header()["Content-Type"] = contentEvents
 		c.Status(http.StatusOK)
 		return nil
 	}
-	stopping, done, err := d.place(c, who)
+	stopping, done, err := d.place(c, &s.who)
 	if err != nil {
 		return err
 	}
 	defer done()
-	h["Content-Type"] = contentEvents
-	h["Cache-Control"] = []string{"no-store"}
-	h["X-Accel-Buffering"] = []string{"no"} // nginx passes each frame on at once
-	l := &eventLine{c, http.NewResponseController(c.Writer), d.pace.patience}
-	if err := l.begin(); err != nil {
+	if s.line, err = newEventLine(c, d.pace.patience); err != nil {
 		return err
 	}
-	s := &stream{door: d, who: who, line: l, cursor: since}
 	return s.run(c.Request.Context(), stopping)
 }
 
@@ -54,13 +44,19 @@ type eventLine struct {
 	patience time.Duration
 }
 
-// begin lifts the frame's timeouts, and tells the client how long to wait before
-// it comes back, should the connection break: not all at the same time.
-func (l *eventLine) begin() error {
+// newEventLine begins the answer: it lifts the frame's timeouts, and tells the
+// client how long to wait before it comes back, should the connection break: not
+// all at the same time.
+func newEventLine(c *gin.Context, patience time.Duration) (*eventLine, error) {
+	h := c.Writer.Header()
+	h["Content-Type"] = contentEvents
+	h["Cache-Control"] = []string{"no-store"}
+	h["X-Accel-Buffering"] = []string{"no"} // nginx passes each frame on at once
+	l := &eventLine{c, http.NewResponseController(c.Writer), patience}
 	if err := l.control.SetReadDeadline(time.Time{}); err != nil {
-		return fmt.Errorf("lift the read timeout: %w", err)
+		return nil, fmt.Errorf("lift the read timeout: %w", err)
 	}
-	return l.write(fmt.Appendf(nil, "retry: %d\n\n", 1000+rand.IntN(2000)))
+	return l, l.write(fmt.Appendf(nil, "retry: %d\n\n", 1000+rand.IntN(2000)))
 }
 
 func (l *eventLine) send(f *frame, encoded []byte) error {

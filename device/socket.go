@@ -10,11 +10,17 @@ import (
 // socket upgrades to a WebSocket and tells its client everything until one of
 // them goes.
 func (d *Door) socket(c *gin.Context) error {
-	s, err := d.handshake(c)
+	s, err := d.newStream(c)
 	if err != nil {
 		return err
 	}
-	stopping, done, err := d.place(c, s.who)
+	if err := server.Upgrades(c); err != nil {
+		return err
+	}
+	if !d.Streams.AllowsOrigin(c.Request) {
+		return bridge.ErrOrigin
+	}
+	stopping, done, err := d.place(c, &s.who)
 	if err != nil {
 		return err
 	}
@@ -26,26 +32,6 @@ func (d *Door) socket(c *gin.Context) error {
 	defer socket.HangUp()
 	s.line = socketLine{socket}
 	return s.run(socket.Context(), stopping)
-}
-
-// handshake says whether a request may have a socket, and from where on it is to
-// tell.
-func (d *Door) handshake(c *gin.Context) (*stream, error) {
-	who, err := d.streamCaller(c)
-	if err != nil {
-		return nil, err
-	}
-	since, err := resume(c.Request)
-	if err != nil {
-		return nil, err
-	}
-	if err := server.Upgrades(c); err != nil {
-		return nil, err
-	}
-	if !d.Streams.AllowsOrigin(c.Request) {
-		return nil, bridge.ErrOrigin
-	}
-	return &stream{door: d, who: who, cursor: since}, nil
 }
 
 // socketLine is a line over a WebSocket: each frame is a text message.

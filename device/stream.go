@@ -106,8 +106,23 @@ type Streams interface {
 }
 
 // place takes a place for a stream of the caller's device.
-func (d *Door) place(c *gin.Context, who caller) (stopping <-chan struct{}, done func(), err error) {
+func (d *Door) place(c *gin.Context, who *caller) (stopping <-chan struct{}, done func(), err error) {
 	return d.Streams.OpenStream(c, strconv.FormatInt(int64(who.region.ID), 36)+string(who.device[:]))
+}
+
+// newStream reads for whom a stream is, and from where on it is to tell.
+//
+// Errors: those of streamCaller and resume.
+func (d *Door) newStream(c *gin.Context) (*stream, error) {
+	who, err := d.streamCaller(c)
+	if err != nil {
+		return nil, err
+	}
+	since, err := resume(c.Request)
+	if err != nil {
+		return nil, err
+	}
+	return &stream{door: d, who: who, cursor: since}, nil
 }
 
 // resume reads from where a stream goes on. The header wins, since browsers come
@@ -174,12 +189,10 @@ func (s *stream) run(ctx context.Context, stopping <-chan struct{}) error {
 }
 
 // update tells what changed; read is false where the store did not answer. The
-// error is bridge.ErrChatToken if the device has got a token since. It
-// stands apart from run so that a history does not lie on the stack of every
-// stream that waits: those decide what a connection costs.
+// error is bridge.ErrChatToken if the device has got a token since.
 func (s *stream) update(ctx context.Context) (read bool, err error) {
-	h, err := s.history(ctx)
-	if err != nil {
+	var h bridge.History
+	if done := s.door.readers.Do(ctx, func() { h, err = s.history(ctx) }); !done || err != nil {
 		return false, nil //nolint:nilerr // it is read again soon
 	}
 	if s.door.tokens.outdated(&s.who, &h) {
