@@ -6,14 +6,14 @@ import { Sender } from "/src/sender.js";
 const shown = (history) => logic.ordered(history).map(({ id, status }) => ({ id, status }));
 const after = (frames, from = logic.emptyHistory()) => frames.reduce(logic.applyFrame, from);
 
+const screen = (h) => ({ seq: h.seq, read: h.read, typing: h.typing, chat: h.chat.state ?? "", messages: shown(h) });
+
 const checks = {
   frames({ frames }) {
-    const history = after(frames);
-    return { seq: history.seq, read: history.read, typing: history.typing, chat: history.chat.state ?? "", messages: shown(history) };
+    return screen(after(frames));
   },
   cursor({ before, since, answer }) {
-    const history = logic.applyState(after(before), since, answer);
-    return { seq: history.seq, read: history.read, messages: shown(history) };
+    return screen(logic.applyState(after(before), since, answer));
   },
   order({ messages, waiting }) {
     const history = after(messages.map((message) => ({ type: "message", seq: message.seq, message })));

@@ -12,7 +12,7 @@ export function applyFrame(history, frame) {
   const next = { ...history, seq: Math.max(history.seq, frame.seq ?? 0) };
   if (frame.type === "message") {
     next.messages = withMessages(history.messages, [frame.message]);
-    if (!frame.message.user_is_author) next.typing = "";
+    if (!frame.message.user_is_author) next.typing = history.chat.typing ? "agent" : "";
   } else if (frame.type === "status") {
     const known = history.messages.get(frame.status.id);
     if (known) next.messages = withMessages(history.messages, [{ ...known, error: undefined, ...frame.status, seq: frame.seq }]);
@@ -29,20 +29,17 @@ export function applyFrame(history, frame) {
 
 // applyState gives the history after an answer to GET or POST. since is what the
 // question was asked with: an answer that is older than it comes from a history
-// that began anew on the server, of which nothing former may stay.
+// that began anew on the server, of which nothing former may stay. One that was
+// overtaken knows of the chat only what it was before.
 export function applyState(history, since, state) {
   let from = history;
   if (state.seq < since) {
     if (history.seq < since) return history; // another way has told it before
     from = emptyHistory();
   }
-  return {
-    seq: Math.max(from.seq, state.seq),
-    messages: withMessages(from.messages, state.messages),
-    chat: state.chat ?? {},
-    read: Math.max(from.read, state.read ?? 0),
-    typing: state.chat?.typing ? "agent" : state.chatbot_typing ? "bot" : "",
-  };
+  const next = { ...from, messages: withMessages(from.messages, state.messages), read: Math.max(from.read, state.read ?? 0) };
+  if (state.seq < from.seq) return next;
+  return { ...next, seq: state.seq, chat: state.chat ?? {}, typing: state.chat?.typing ? "agent" : state.chatbot_typing ? "bot" : "" };
 }
 
 // Answers and frames may overtake each other, so of two versions of a message
