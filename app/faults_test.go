@@ -23,8 +23,8 @@ func TestEveryMessageArrivesOnce(t *testing.T) {
 				p := w.phone("phone-1")
 				w.line.once(happens)
 				p.send("first") // opens the ticket
+				ticket := w.ticket(1).ID // what is late has begun before
 				w.line.late.Wait()
-				ticket := w.ticket(1).ID
 				w.holds(ticket, "Customer: first")
 				w.line.once(happens)
 				p.send("second")
