@@ -22,7 +22,7 @@ func TestEveryMessageArrivesOnce(t *testing.T) {
 			eachDatabase(t, func(t *testing.T, w *world) {
 				p := w.phone("phone-1")
 				w.line.once(happens)
-				p.send("first") // opens the ticket
+				p.send("first")          // opens the ticket
 				ticket := w.ticket(1).ID // what is late has begun before
 				w.line.late.Wait()
 				w.holds(ticket, "Customer: first")
