@@ -30,8 +30,8 @@ type Delivery struct {
 	Customer User
 }
 
-// ParseDelivery reads the body of a webhook request. A body without a ticket id is an error; what else is missing is
-// zero. The errors do not repeat the body.
+// ParseDelivery reads the body of a webhook request. A body without a ticket id
+// is an error; what else is missing is zero. The errors do not repeat the body.
 func ParseDelivery(body []byte) (Delivery, error) {
 	var read struct {
 		Ticket struct {
