@@ -5,14 +5,17 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/coder/websocket"
 	"go.uber.org/goleak"
 
+	"deskbridge/bridge"
 	"deskbridge/device"
 	"deskbridge/server"
 )
@@ -211,4 +214,36 @@ func TestStreamsLeaveNothingBehind(t *testing.T) {
 	eventually(t, "nobody is watched", func() bool { return w.marks.Watched() == 0 })
 	http.DefaultClient.CloseIdleConnections() // a connection that is kept has a goroutine at the server
 	goleak.VerifyNone(t, before, goleak.IgnoreAnyFunction("database/sql.(*DB).connectionOpener"), goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"))
+}
+
+// onOwnStack is a store that notes on whose stack it is read.
+type onOwnStack struct {
+	device.Chats
+	reads, own atomic.Int32
+}
+
+func (s *onOwnStack) History(ctx context.Context, r *bridge.Region, d bridge.DeviceHash, since bridge.Seq) (bridge.History, error) {
+	s.reads.Add(1)
+	if strings.Contains(string(debug.Stack()), "(*stream).run(") {
+		s.own.Add(1)
+	}
+	return s.Chats.History(ctx, r, d, since)
+}
+
+// TestStreamsKeepTheirStacksSmall: what a stream that waits costs is its stack,
+// so none reads the store on its own.
+func TestStreamsKeepTheirStacksSmall(t *testing.T) {
+	t.Parallel()
+	store := &onOwnStack{}
+	w := newWorld(t, func(d *device.Deps, _ *server.Config) {
+		store.Chats = d.Chats
+		d.Chats = store
+	})
+	device.Hasten(w.door, 10*time.Millisecond, time.Second)
+	w.listen(openEvents, chatPath("testland", "de", "d1"), newReplica(), nil)
+	w.listen(openSocket, chatPath("testland", "de", "d2"), newReplica(), nil)
+	eventually(t, "streams have looked again", func() bool { return store.reads.Load() > 6 })
+	if n := store.own.Load(); n != 0 {
+		t.Errorf("%d of %d reads were on the stack of a stream", n, store.reads.Load())
+	}
 }
